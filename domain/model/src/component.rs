@@ -1,0 +1,125 @@
+//! What is found in an image: components, and the list of them.
+
+use std::fmt;
+
+/// A package URL in its canonical form (purl-spec). Built by `inventory`, so that there is one writer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Purl(String);
+
+impl Purl {
+    /// Takes text that is already a canonical package URL.
+    pub const fn from_canonical(text: String) -> Self {
+        Self(text)
+    }
+
+    /// `pkg:…`
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Purl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which package manager's world a component lives in; it decides how its versions compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PackageKind {
+    /// dpkg packages of Debian and what derives from it.
+    Deb,
+    /// Node packages.
+    Npm,
+    /// Python distributions.
+    PyPi,
+}
+
+impl PackageKind {
+    /// Every kind, in the order of their names.
+    pub const ALL: [Self; 3] = [Self::Deb, Self::Npm, Self::PyPi];
+
+    /// The purl type: `deb`, `npm`, `pypi`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Npm => "npm",
+            Self::PyPi => "pypi",
+        }
+    }
+
+    /// The kind whose purl type this is.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// The source package a binary package was built from; advisories of distributions name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourcePackage {
+    /// Its name.
+    pub name: String,
+    /// Its version, which may differ from the binary's.
+    pub version: String,
+}
+
+/// Where a component was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// Index of the layer that brought it, 0 for the lowest.
+    pub layer: u32,
+    /// The file that says so, without a leading slash.
+    pub path: String,
+}
+
+/// One package found in an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Component {
+    /// Its canonical package URL; the list is sorted by it.
+    pub purl: Purl,
+    /// Which world it lives in.
+    pub kind: PackageKind,
+    /// The name as its ecosystem writes it (`@babel/core`, `Django`, `libssl3`).
+    pub name: String,
+    /// The version as its package manager prints it.
+    pub version: String,
+    /// Architecture, where the package manager has one.
+    pub architecture: Option<String>,
+    /// The source package, where the distribution has one.
+    pub source: Option<SourcePackage>,
+    /// The OS package whose files these are: then the distributor's word on it counts.
+    pub owner: Option<Purl>,
+    /// Where it was seen, sorted.
+    pub locations: Vec<Location>,
+}
+
+/// The distribution an image is built on, from its `os-release`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distro {
+    /// `ID`: `debian`, `alpine` …
+    pub id: String,
+    /// `VERSION_ID`: `12`; empty for rolling releases.
+    pub version: String,
+    /// `VERSION_CODENAME`, where given.
+    pub codename: Option<String>,
+}
+
+/// Something in the image that could not be read; it costs itself, not the image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where: a layer and path, a file and line, or a record's id.
+    pub place: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// The sorted list of an image's components.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sbom {
+    /// What it is built on; `None` when no `os-release` says so.
+    pub distro: Option<Distro>,
+    /// Sorted, without duplicates.
+    pub components: Vec<Component>,
+    /// What could not be read. Not empty means that the list may be incomplete.
+    pub problems: Vec<Problem>,
+}

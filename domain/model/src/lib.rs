@@ -1,0 +1,18 @@
+//! The words everyone speaks: ids, digests, components, severities, job states.
+//!
+//! Values here are checked when they are built, so nobody checks them again. Nothing here does I/O,
+//! and nothing here is serialized: each boundary (protobuf, row, document) has its own types.
+
+mod component;
+mod digest;
+mod finding;
+mod ids;
+mod job;
+mod severity;
+
+pub use component::{Component, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage};
+pub use digest::{Digest, ImageDigest, InvalidDigest};
+pub use finding::{AdvisoryMatch, Coverage, Finding, FixState};
+pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId};
+pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
+pub use severity::Severity;
