@@ -1,1 +1,1 @@
-//! Placeholder.
+//! What the flows and faults share.
