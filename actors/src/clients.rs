@@ -1,0 +1,3 @@
+//! The outside world, one file each. What comes from here is hostile until a parser has read it.
+
+pub mod feeds;

@@ -1,0 +1,2 @@
+//! Tenant.
+pub mod admission;
