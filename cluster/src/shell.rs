@@ -1,0 +1,284 @@
+//! The node: everything above put together, and the handle others use.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, watch};
+
+use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, View};
+use crate::config::Config;
+use crate::entities::{EntityFactory, Undelivered};
+use crate::key::EntityKey;
+use crate::streams::{Bells, StreamError, Work};
+
+/// One node of the cluster. Cheap to clone; the node runs until [`Cluster::shutdown`] or until it is
+/// declared dead.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    me: Gen,
+    config: Arc<Config>,
+    authority: Arc<dyn Authority>,
+    view: watch::Receiver<Arc<View>>,
+    placement: watch::Receiver<Arc<Placement>>,
+    exit: watch::Sender<Option<Exit>>,
+    died: broadcast::Sender<Gen>,
+    bells: Bells,
+    work: Work,
+    lost: watch::Receiver<u64>,
+}
+
+/// Why a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It left: all partitions handed over, or the deadline reached. Exit code 0.
+    Left,
+    /// Others declared it dead. Exit code 3: start again as a new incarnation.
+    DeclaredDead,
+    /// A part of the node itself failed. Exit code 1.
+    Failed,
+}
+
+impl Exit {
+    /// What the process should exit with.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Left => 0,
+            Self::Failed => 1,
+            Self::DeclaredDead => 3,
+        }
+    }
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// Another process lives under this node's name.
+    #[error("another live node bears the name {name} (generation {generation})")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The other's generation.
+        generation: Gen,
+    },
+    /// A live node speaks no wire version that this one does.
+    #[error("node {name} speaks wire versions {min} to {max}, which this build does not")]
+    WireVersion {
+        /// The other node.
+        name: String,
+        /// Oldest version it speaks.
+        min: u32,
+        /// Newest version it speaks.
+        max: u32,
+    },
+    /// The address for links cannot be listened on.
+    #[error("cannot listen for other nodes")]
+    Listen(#[source] std::io::Error),
+    /// The authority did not answer.
+    #[error(transparent)]
+    Authority(#[from] AuthorityUnavailable),
+    /// Valkey's address is malformed.
+    #[error(transparent)]
+    Streams(#[from] StreamError),
+    /// A part of the node did not start.
+    #[error("a part of the node did not start")]
+    Actor(#[from] ractor::SpawnErr),
+}
+
+/// Who owns one partition, and who should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PartitionOwner {
+    /// The owner by the authority, as last read.
+    pub owner: Option<Gen>,
+    /// The epoch of that ownership.
+    pub epoch: i64,
+    /// The owner by the ring; `None` when no node may own anything.
+    pub wished: Option<Gen>,
+}
+
+/// All partitions, as this node knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Placement {
+    /// The view whose ring gave the wishes.
+    pub view: i64,
+    /// By partition.
+    pub partitions: Vec<PartitionOwner>,
+}
+
+impl Placement {
+    /// How many partitions this generation owns.
+    pub fn owned_by(&self, generation: Gen) -> usize {
+        self.partitions.iter().filter(|p| p.owner == Some(generation)).count()
+    }
+
+    /// How many are not yet where the ring wishes them.
+    pub fn moving(&self) -> usize {
+        self.partitions.iter().filter(|p| p.wished.is_some() && p.owner != p.wished).count()
+    }
+}
+
+/// Where an entity lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// Its partition.
+    pub partition: u16,
+    /// The owner of the partition, as last read.
+    pub owner: Option<Gen>,
+    /// The epoch of that ownership.
+    pub epoch: i64,
+    /// Whether that is this node.
+    pub here: bool,
+}
+
+/// How far a node has come in leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainProgress {
+    /// Partitions it still owns.
+    pub remaining: usize,
+    /// Whether it has left.
+    pub left: bool,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("me", &self.inner.me).field("name", &self.inner.config.name).finish()
+    }
+}
+
+impl Cluster {
+    /// Joins the cluster and takes part. Returns once this node is in the view.
+    pub async fn start(
+        config: Config,
+        authority: Arc<dyn Authority>,
+        factories: Vec<Arc<dyn EntityFactory>>,
+    ) -> Result<Self, StartError> {
+        let _ = (&config, &authority, &factories);
+        Err(StartError::Setting("not assembled yet".to_owned()))
+    }
+
+    /// This incarnation.
+    pub fn generation(&self) -> Gen {
+        self.inner.me
+    }
+
+    /// The live members, as last read.
+    pub fn members(&self) -> Arc<View> {
+        self.inner.view.borrow().clone()
+    }
+
+    /// Follows the members.
+    pub fn watch_members(&self) -> watch::Receiver<Arc<View>> {
+        self.inner.view.clone()
+    }
+
+    /// Who owns what, as last read, and who should.
+    pub fn placement(&self) -> Arc<Placement> {
+        self.inner.placement.borrow().clone()
+    }
+
+    /// Follows the placement.
+    pub fn watch_placement(&self) -> watch::Receiver<Arc<Placement>> {
+        self.inner.placement.clone()
+    }
+
+    /// Where an entity lives, as far as this node knows.
+    pub fn locate(&self, key: &EntityKey) -> Location {
+        let partition = key.partition();
+        let placement = self.inner.placement.borrow();
+        let known = placement.partitions.get(usize::from(partition)).copied().unwrap_or_default();
+        Location {
+            partition,
+            owner: known.owner,
+            epoch: known.epoch,
+            here: known.owner == Some(self.inner.me),
+        }
+    }
+
+    /// The lease under which this node acts for a partition, if it does.
+    pub fn lease(&self, partition: u16) -> Option<Lease> {
+        let placement = self.inner.placement.borrow();
+        let known = placement.partitions.get(usize::from(partition))?;
+        (known.owner == Some(self.inner.me)).then_some(Lease { partition, epoch: known.epoch })
+    }
+
+    /// Wakes an entity, here or by a hint over a link. Its delivery is not certain: ring a bell for what
+    /// must not be missed.
+    pub async fn wake(&self, key: &EntityKey) -> Result<(), Undelivered> {
+        let _ = key;
+        Err(Undelivered::Unavailable)
+    }
+
+    /// Asks an entity, wherever it lives, and waits for its answer up to `timeout`.
+    pub async fn ask(&self, key: &EntityKey, body: Bytes, timeout: Duration) -> Result<Bytes, Undelivered> {
+        let _ = (key, body, timeout);
+        Err(Undelivered::Unavailable)
+    }
+
+    /// Takes a node out of the ring: its partitions move to others, it lives on. False when it is not live.
+    pub async fn cordon(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
+        self.inner.authority.cordon(node, true).await
+    }
+
+    /// Lets a cordoned node into the ring again. False when it is not live.
+    pub async fn uncordon(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
+        self.inner.authority.cordon(node, false).await
+    }
+
+    /// Has a node, this one or another, hand everything over and leave. False when it is not up. Follow it
+    /// by [`Cluster::drain_progress`].
+    pub async fn drain(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
+        self.inner.authority.set_state(node, crate::authority::MemberState::Draining).await
+    }
+
+    /// How far a node has come in leaving, as this node knows.
+    pub fn drain_progress(&self, node: Gen) -> DrainProgress {
+        let remaining = self.placement().owned_by(node);
+        DrainProgress { remaining, left: self.members().member(node).is_none() }
+    }
+
+    /// Hands everything over, leaves and stops, at the latest after `deadline`.
+    pub async fn shutdown(&self, deadline: Duration) -> Exit {
+        let _ = deadline;
+        self.exited().await
+    }
+
+    /// Waits until the node has ended.
+    pub async fn exited(&self) -> Exit {
+        let mut exit = self.inner.exit.subscribe();
+        let ended = exit.wait_for(Option::is_some).await.map(|e| *e);
+        ended.ok().flatten().unwrap_or(Exit::Failed)
+    }
+
+    /// Follows the generations declared dead. One that lags behind misses the oldest.
+    pub fn died(&self) -> broadcast::Receiver<Gen> {
+        self.inner.died.subscribe()
+    }
+
+    /// Whether the node serves: it is in the view, able to renew, and able to reach Valkey.
+    pub fn is_ready(&self) -> bool {
+        self.inner.exit.borrow().is_none()
+    }
+
+    /// Rings bells.
+    pub fn bells(&self) -> &Bells {
+        &self.inner.bells
+    }
+
+    /// Pushes work and takes it.
+    pub fn work(&self) -> &Work {
+        &self.inner.work
+    }
+
+    /// Rises each time Valkey turns out to have lost everything: ring for all that is unfinished, now.
+    pub fn valkey_lost(&self) -> watch::Receiver<u64> {
+        self.inner.lost.clone()
+    }
+}
