@@ -1,0 +1,141 @@
+//! Ecosystems and package names as everyone here writes them, so that two texts for one package meet.
+
+use std::fmt;
+
+use model::{Distro, PackageKind};
+use version::Scheme;
+
+/// The packages' world that an advisory speaks of: `npm`, or `Debian` of the release `12`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ecosystem {
+    /// Its name in the OSV schema's list.
+    pub name: String,
+    /// The release of it; `None` means all of them, or that it has none.
+    pub release: Option<String>,
+}
+
+/// The ecosystems whose versions we can compare. Others are kept, and match nothing.
+struct Known {
+    name: &'static str,
+    kind: PackageKind,
+    /// `ID` in the `os-release` of a distribution.
+    os_id: Option<&'static str>,
+    /// What stands after a release and does not tell releases apart.
+    release_suffix: &'static str,
+}
+
+const KNOWN: [Known; 4] = [
+    Known { name: "Debian", kind: PackageKind::Deb, os_id: Some("debian"), release_suffix: "" },
+    Known { name: "Ubuntu", kind: PackageKind::Deb, os_id: Some("ubuntu"), release_suffix: ":LTS" },
+    Known { name: "npm", kind: PackageKind::Npm, os_id: None, release_suffix: "" },
+    Known { name: "PyPI", kind: PackageKind::PyPi, os_id: None, release_suffix: "" },
+];
+
+impl Ecosystem {
+    /// Reads `name` or `name:release`.
+    pub fn parse(text: &str) -> Self {
+        let (name, release) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+        let suffix = known(name).map_or("", |known| known.release_suffix);
+        let release = release.map(|release| release.strip_suffix(suffix).unwrap_or(release));
+        Self { name: name.to_owned(), release: release.filter(|r| !r.is_empty()).map(str::to_owned) }
+    }
+
+    /// The ecosystem of a distribution's own packages, if we know it. Rolling releases have no number.
+    pub fn of_distro(distro: &Distro) -> Option<Self> {
+        let known = KNOWN.iter().find(|known| known.os_id == Some(distro.id.as_str()))?;
+        let release = Some(distro.version.clone()).filter(|release| !release.is_empty());
+        Some(Self { name: known.name.to_owned(), release })
+    }
+
+    /// The ecosystem of packages that do not belong to a distribution.
+    pub fn of_language(kind: PackageKind) -> Option<Self> {
+        let known = KNOWN.iter().find(|known| known.kind == kind && known.os_id.is_none())?;
+        Some(Self { name: known.name.to_owned(), release: None })
+    }
+
+    /// The kind of its packages; `None` when we cannot compare their versions.
+    pub fn kind(&self) -> Option<PackageKind> {
+        known(&self.name).map(|known| known.kind)
+    }
+}
+
+fn known(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+impl fmt::Display for Ecosystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.release {
+            Some(release) => write!(f, "{}:{release}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// The rules by which versions of this kind compare.
+pub const fn scheme(kind: PackageKind) -> Scheme {
+    match kind {
+        PackageKind::Deb => Scheme::Debian,
+        PackageKind::Npm => Scheme::Npm,
+        PackageKind::PyPi => Scheme::Pep440,
+    }
+}
+
+/// The one way to write a package's name: PEP 503 for Python, as it is for the others.
+pub fn canonical_name(kind: PackageKind, name: &str) -> String {
+    match kind {
+        PackageKind::Deb | PackageKind::Npm => name.to_owned(),
+        PackageKind::PyPi => {
+            let mut canonical = String::with_capacity(name.len());
+            for c in name.chars() {
+                match c {
+                    '-' | '_' | '.' if canonical.ends_with('-') => {}
+                    '-' | '_' | '.' => canonical.push('-'),
+                    c => canonical.push(c.to_ascii_lowercase()),
+                }
+            }
+            canonical
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ecosystems_are_a_name_and_a_release() {
+        for (text, shown, kind) in [
+            ("npm", "npm", Some(PackageKind::Npm)),
+            ("Debian:12", "Debian:12", Some(PackageKind::Deb)),
+            ("Debian", "Debian", Some(PackageKind::Deb)),
+            ("Ubuntu:22.04:LTS", "Ubuntu:22.04", Some(PackageKind::Deb)),
+            ("Ubuntu:Pro:22.04:LTS", "Ubuntu:Pro:22.04", Some(PackageKind::Deb)),
+            ("Packagist:https://example.org/8", "Packagist:https://example.org/8", None),
+            ("debian:12", "debian:12", None),
+        ] {
+            let ecosystem = Ecosystem::parse(text);
+            assert_eq!((ecosystem.to_string().as_str(), ecosystem.kind()), (shown, kind), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_distribution_has_the_ecosystem_of_its_release() {
+        let of = |id: &str, version: &str| {
+            let distro = Distro { id: id.to_owned(), version: version.to_owned(), codename: None };
+            Ecosystem::of_distro(&distro).map(|ecosystem| ecosystem.to_string())
+        };
+        assert_eq!(of("debian", "12"), Some("Debian:12".to_owned()));
+        assert_eq!(of("debian", ""), Some("Debian".to_owned()));
+        assert_eq!(of("ubuntu", "22.04"), Some("Ubuntu:22.04".to_owned()));
+        assert_eq!(of("alpine", "3.20"), None);
+    }
+
+    #[test]
+    fn python_names_are_written_as_pep_503_says() {
+        for name in ["Foo.Bar-Baz", "foo--bar__baz", "FOO_-.BAR.baz"] {
+            assert_eq!(canonical_name(PackageKind::PyPi, name), "foo-bar-baz");
+        }
+        assert_eq!(canonical_name(PackageKind::Npm, "@Scope/A_b"), "@Scope/A_b");
+    }
+}
