@@ -7,7 +7,6 @@
 
 mod archive;
 mod folder;
-mod lines;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,12 +21,10 @@ pub use folder::Folder;
 /// The bounds of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Of one record, and how many records; what is beyond them inside a record is the parser's to refuse.
+    pub records: advisory::Limits,
     /// Files of a folder.
     pub files: usize,
-    /// Records of the whole source.
-    pub records: usize,
-    /// Bytes of one record.
-    pub record_bytes: u64,
     /// Bytes that are fetched.
     pub download_bytes: u64,
     /// Bytes of all records together, unpacked.
@@ -45,9 +42,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            records: advisory::Limits::default(),
             files: 10_000,
-            records: 2_000_000,
-            record_bytes: 8 << 20,
             download_bytes: 2 << 30,
             unpacked_bytes: 32 << 30,
             ratio: 100,
@@ -55,6 +51,12 @@ impl Default for Limits {
             silence: Duration::from_secs(30),
             redirects: 3,
         }
+    }
+}
+
+impl Limits {
+    fn record_bytes(&self) -> u64 {
+        self.records.record_bytes as u64
     }
 }
 

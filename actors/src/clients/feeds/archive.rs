@@ -26,8 +26,9 @@ impl Archive {
     pub fn open(place: String, file: File, limits: Limits) -> Result<Self, Error> {
         let packed = file.metadata().map_err(Error::unreadable(&place))?.len();
         let zip = ZipArchive::new(file).map_err(|error| broken(&place, error))?;
-        if zip.len() > limits.records {
-            return Err(Error::TooLarge { place, limit: limits.records as u64, unit: "records" });
+        let limit = limits.records.records;
+        if zip.len() as u64 > limit {
+            return Err(Error::TooLarge { place, limit, unit: "records" });
         }
         let by_ratio = packed.saturating_mul(limits.ratio).max(RATIO_FREE_BYTES);
         let unpacked_max = by_ratio.min(limits.unpacked_bytes);
@@ -53,7 +54,10 @@ impl Archive {
                 return Err(Error::Unreadable { place: self.place.clone(), source });
             }
             Err(error) => {
-                return Ok(Some(Record::Unreadable { place: format!("entry {at}"), what: error.to_string() }));
+                return Ok(Some(Record::Unreadable {
+                    place: format!("entry {at}"),
+                    what: error.to_string(),
+                }));
             }
         };
         let place = String::from_utf8_lossy(entry.name_raw()).into_owned();
@@ -61,7 +65,7 @@ impl Archive {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        let read = entry.by_ref().take(self.limits.record_bytes.saturating_add(1)).read_to_end(&mut bytes);
+        let read = entry.by_ref().take(self.limits.record_bytes() + 1).read_to_end(&mut bytes);
         drop(entry);
         self.unpacked += bytes.len() as u64;
         if self.unpacked > self.unpacked_max {
@@ -69,7 +73,7 @@ impl Archive {
             return Err(Error::TooLarge { place, limit: self.unpacked_max, unit: "unpacked bytes" });
         }
         Ok(Some(match read {
-            Ok(_) if bytes.len() as u64 > self.limits.record_bytes => too_long(place, &self.limits),
+            Ok(_) if bytes.len() as u64 > self.limits.record_bytes() => too_long(place, &self.limits),
             Ok(_) => Record::Document { place, bytes },
             // A wrong checksum or a broken stream costs the entry only; the list names the next one.
             Err(error) => Record::Unreadable { place, what: error.to_string() },

@@ -8,7 +8,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use super::{Error, Limits, Record, lines};
+use advisory::jsonl::{self, Content, Lines};
+
+use super::{Error, Limits, Record};
 
 /// Frames that ask for more memory than this (2^27 bytes) are refused.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
@@ -18,7 +20,7 @@ pub struct Folder {
     limits: Limits,
     files: vec::IntoIter<PathBuf>,
     open: Option<Open>,
-    records: usize,
+    records: u64,
     bytes: u64,
     over: bool,
 }
@@ -26,8 +28,7 @@ pub struct Folder {
 /// A file of many records.
 struct Open {
     name: String,
-    lines: Box<dyn BufRead + Send>,
-    line: usize,
+    lines: Lines<Box<dyn BufRead + Send>>,
 }
 
 impl Folder {
@@ -61,18 +62,18 @@ impl Folder {
             let Some(path) = self.files.next() else { return Ok(None) };
             let name = name(&path);
             let file = File::open(&path).map_err(Error::unreadable(&name))?;
-            let lines: Box<dyn BufRead + Send> = match kind(&path) {
+            let reader: Box<dyn BufRead + Send> = match kind(&path) {
                 Some(Kind::Single) => {
                     let record = single(name, file, &self.limits)?;
                     return self.counted(record).map(Some);
                 }
                 Some(Kind::Lines) => Box::new(BufReader::new(file)),
-                Some(Kind::PackedLines) => Box::new(BufReader::new(
-                    unpack(file).map_err(Error::unreadable(&name))?,
-                )),
+                Some(Kind::PackedLines) => {
+                    Box::new(BufReader::new(unpack(file).map_err(Error::unreadable(&name))?))
+                }
                 None => continue,
             };
-            self.open = Some(Open { name, lines, line: 0 });
+            self.open = Some(Open { name, lines: jsonl::lines(reader, &self.limits.records) });
         }
     }
 
@@ -83,8 +84,9 @@ impl Folder {
         }
         let (Record::Document { place, .. } | Record::Unreadable { place, .. }) = &record;
         let place = place.clone();
-        if self.records > self.limits.records {
-            return Err(Error::TooLarge { place, limit: self.limits.records as u64, unit: "records" });
+        let limit = self.limits.records.records;
+        if self.records > limit {
+            return Err(Error::TooLarge { place, limit, unit: "records" });
         }
         if self.bytes > self.limits.unpacked_bytes {
             return Err(Error::TooLarge { place, limit: self.limits.unpacked_bytes, unit: "bytes" });
@@ -107,36 +109,36 @@ impl Iterator for Folder {
 }
 
 impl Open {
-    /// The next line that is not blank.
     fn next(&mut self, limits: &Limits) -> Result<Option<Record>, Error> {
-        while let Some(line) =
-            lines::next(&mut self.lines, limits.record_bytes).map_err(Error::unreadable(&self.name))?
-        {
-            self.line += 1;
-            let place = format!("{}:{}", self.name, self.line);
-            match line {
-                lines::Line::Whole(bytes) if bytes.trim_ascii().is_empty() => {}
-                lines::Line::Whole(bytes) => return Ok(Some(Record::Document { place, bytes })),
-                lines::Line::TooLong => return Ok(Some(too_long(place, limits))),
+        let line = match self.lines.next() {
+            None => return Ok(None),
+            Some(Ok(line)) => line,
+            Some(Err(jsonl::Error::Source(source))) => {
+                return Err(Error::Unreadable { place: self.name.clone(), source });
             }
-        }
-        Ok(None)
+            Some(Err(jsonl::Error::TooManyRecords(limit))) => {
+                return Err(Error::TooLarge { place: self.name.clone(), limit, unit: "records" });
+            }
+        };
+        let place = format!("{}:{}", self.name, line.number);
+        Ok(Some(match line.content {
+            Content::Record(bytes) => Record::Document { place, bytes },
+            Content::TooLong => too_long(place, limits),
+        }))
     }
 }
 
 fn single(place: String, file: File, limits: &Limits) -> Result<Record, Error> {
     let mut bytes = Vec::new();
-    file.take(limits.record_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(Error::unreadable(&place))?;
-    if bytes.len() as u64 > limits.record_bytes {
+    file.take(limits.record_bytes() + 1).read_to_end(&mut bytes).map_err(Error::unreadable(&place))?;
+    if bytes.len() as u64 > limits.record_bytes() {
         return Ok(too_long(place, limits));
     }
     Ok(Record::Document { place, bytes })
 }
 
 pub(super) fn too_long(place: String, limits: &Limits) -> Record {
-    Record::Unreadable { place, what: format!("it is longer than {} bytes", limits.record_bytes) }
+    Record::Unreadable { place, what: format!("it is longer than {} bytes", limits.record_bytes()) }
 }
 
 fn unpack(file: File) -> std::io::Result<impl Read + Send> {

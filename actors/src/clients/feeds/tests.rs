@@ -14,6 +14,10 @@ fn client(limits: Limits) -> Feeds {
     Feeds::new(limits, true).expect("a client can be built")
 }
 
+fn records(records: u64, record_bytes: usize) -> advisory::Limits {
+    advisory::Limits { records, record_bytes, ..advisory::Limits::default() }
+}
+
 fn write(folder: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(folder.join(name), bytes).expect("a temporary folder takes a file");
 }
@@ -66,10 +70,8 @@ async fn serve(answers: Vec<Vec<u8>>) -> (String, tokio::task::JoinHandle<Vec<St
 }
 
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
-        body.len()
-    );
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
@@ -116,7 +118,10 @@ fn a_folder_is_bounded_in_files_records_and_bytes() {
     };
     let files = with(|limits| limits.files = 1);
     assert_eq!(files, Err(format!("{} has more than 1 files", folder.path().display())));
-    assert_eq!(with(|limits| limits.records = 2), Err("a.jsonl:3 has more than 2 records".to_owned()));
+    assert_eq!(
+        with(|limits| limits.records.records = 2),
+        Err("a.jsonl has more than 2 records".to_owned())
+    );
     assert_eq!(with(|limits| limits.unpacked_bytes = 5), Err("a.jsonl:3 has more than 5 bytes".to_owned()));
     let what = || "it is longer than 2 bytes".to_owned();
     let expected = vec![
@@ -125,7 +130,7 @@ fn a_folder_is_bounded_in_files_records_and_bytes() {
         Record::Unreadable { place: "a.jsonl:3".to_owned(), what: what() },
         Record::Unreadable { place: "b.json".to_owned(), what: what() },
     ];
-    assert_eq!(with(|limits| limits.record_bytes = 2), Ok(expected));
+    assert_eq!(with(|limits| limits.records.record_bytes = 2), Ok(expected));
 }
 
 #[test]
@@ -136,7 +141,8 @@ fn a_missing_folder_is_an_error_with_its_name() {
 
 #[test]
 fn an_archive_gives_its_json_entries() {
-    let entries: [(&str, &[u8]); 3] = [("GHSA-1.json", b"{\"id\":1}"), ("notes.txt", b"no"), ("a/2.json", b"{}")];
+    let entries: [(&str, &[u8]); 3] =
+        [("GHSA-1.json", b"{\"id\":1}"), ("notes.txt", b"no"), ("a/2.json", b"{}")];
     let expected = vec![document("GHSA-1.json", "{\"id\":1}"), document("a/2.json", "{}")];
     assert_eq!(archive(&entries, Limits::default()), Ok(expected));
 }
@@ -145,11 +151,11 @@ fn an_archive_gives_its_json_entries() {
 fn an_archive_is_bounded_in_entries_and_bytes() {
     let bomb = vec![b' '; 1 << 20];
     let entries: [(&str, &[u8]); 3] = [("a.json", &bomb), ("b.json", &bomb), ("c.json", &bomb)];
-    let limits = Limits { records: 2, ..Limits::default() };
+    let limits = Limits { records: records(2, 99), ..Limits::default() };
     assert_eq!(archive(&entries, limits), Err("all.zip has more than 2 records".to_owned()));
     let limits = Limits { unpacked_bytes: 2 << 20, ..Limits::default() };
     assert_eq!(archive(&entries, limits), Err("all.zip has more than 2097152 unpacked bytes".to_owned()));
-    let limits = Limits { record_bytes: 9, ..Limits::default() };
+    let limits = Limits { records: records(99, 9), ..Limits::default() };
     let places = archive(&entries[..1], limits);
     let what = "it is longer than 9 bytes".to_owned();
     assert_eq!(places, Ok(vec![Record::Unreadable { place: "a.json".to_owned(), what }]));
