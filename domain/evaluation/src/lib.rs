@@ -1,1 +1,46 @@
-//! Placeholder.
+//! Components × advisories → findings, and how far they can be trusted.
+//!
+//! A pure function of an SBOM and an [`Index`]: the same bytes on every machine, whatever order the
+//! advisories and the components came in. Nothing found is not yet clean: see [`model::Coverage`].
+
+mod coverage;
+mod digest;
+mod index;
+mod matching;
+#[cfg(test)]
+mod tests;
+
+use model::{Coverage, FeedId, Finding, Problem, Purl};
+
+pub use digest::findings_digest;
+pub use index::Index;
+pub use matching::evaluate;
+
+/// What holds for an image, by one state of the advisories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Sorted by vulnerability, then component.
+    pub findings: Vec<Finding>,
+    /// Whether an absent finding means anything.
+    pub coverage: Coverage,
+    /// Why coverage is not complete, as far as it was found out here. Sorted. The SBOM has its own.
+    pub problems: Vec<Problem>,
+    /// What is no finding because the distributor has the word on it. Sorted.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// An advisory that would apply to a component, had the component not come in a distribution's package:
+/// distributors mend without changing the version, and the distribution's own advisories say so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetAside {
+    /// The component.
+    pub purl: Purl,
+    /// The OS package whose files it is in.
+    pub owner: Purl,
+    /// The advisory's id.
+    pub advisory: String,
+    /// The feed it came from.
+    pub feed: FeedId,
+    /// The comparison that holds.
+    pub reason: String,
+}

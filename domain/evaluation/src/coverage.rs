@@ -1,0 +1,54 @@
+//! How far a result can be trusted: a silent feed and an unread layer are not a clean image.
+
+use std::collections::BTreeSet;
+
+use advisory::Ecosystem;
+use model::{Coverage, PackageKind, Problem, Sbom};
+
+use crate::Index;
+use crate::matching::ecosystem_of;
+
+/// Adds what is missing to `problems`, and says what all of them come to.
+pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem>) -> Coverage {
+    let mut missing = |place: String, what: &str| {
+        problems.insert(Problem { place, what: what.to_owned() });
+    };
+    if index.is_empty() {
+        missing("feeds".to_owned(), "no advisory was read yet");
+        return Coverage::Provisional;
+    }
+    let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
+    let mut silent = |ecosystem: &Ecosystem| {
+        if !index.covers(ecosystem) {
+            missing(ecosystem.to_string(), "no feed speaks of it");
+        }
+    };
+    // A component that an OS package owns is spoken of by the distribution, which is asked for below.
+    let own = sbom.components.iter().filter(|component| component.owner.is_none());
+    let ecosystems: BTreeSet<_> =
+        own.filter_map(|component| ecosystem_of(component, distro.as_ref())).collect();
+    ecosystems.iter().chain(&distro).for_each(&mut silent);
+    match (&sbom.distro, &distro) {
+        (None, _) => {
+            missing("os-release".to_owned(), "nothing says which distribution the image is built on")
+        }
+        (Some(distro), None) => {
+            missing(format!("{} {}", distro.id, distro.version), "we read no packages of this distribution");
+        }
+        (Some(distro), Some(ecosystem)) => {
+            if ecosystem.release.is_none() {
+                missing(distro.id.clone(), "it does not say which release it is");
+            }
+            // An image without them may have lost its database, by accident or to hide something.
+            if !sbom.components.iter().any(|component| Some(component.kind) == ecosystem.kind()) {
+                missing(ecosystem.to_string(), "none of its packages were found");
+            }
+        }
+    }
+    let deb_outside = distro.as_ref().and_then(Ecosystem::kind) != Some(PackageKind::Deb)
+        && sbom.components.iter().any(|component| component.kind == PackageKind::Deb);
+    if deb_outside {
+        missing("dpkg".to_owned(), "it is not known which distribution its packages come from");
+    }
+    if problems.is_empty() && sbom.problems.is_empty() { Coverage::Complete } else { Coverage::Partial }
+}

@@ -1,0 +1,268 @@
+use advisory::formats::osv;
+use advisory::{Advisory, Limits};
+use model::{Component, Distro, FixState, PackageKind, Sbom, Severity, SourcePackage};
+
+use super::*;
+
+fn feed(name: &str) -> FeedId {
+    name.parse().unwrap()
+}
+
+fn advisory(json: &str) -> Advisory {
+    let (advisory, problems) = osv::parse(json.as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(problems, []);
+    advisory
+}
+
+/// An advisory of one package and one range.
+fn simple(id: &str, ecosystem: &str, package: &str, events: &str) -> Advisory {
+    advisory(&format!(
+        r#"{{"id":"{id}","affected":[{{"package":{{"ecosystem":"{ecosystem}","name":"{package}"}},
+             "ranges":[{{"type":"ECOSYSTEM","events":[{events}]}}]}}]}}"#
+    ))
+}
+
+fn below(id: &str, ecosystem: &str, package: &str, fixed: &str) -> Advisory {
+    simple(id, ecosystem, package, &format!(r#"{{"introduced":"0"}},{{"fixed":"{fixed}"}}"#))
+}
+
+fn index(advisories: &[Advisory]) -> Index {
+    Index::build(advisories.iter().map(|advisory| (feed("f"), advisory.clone())))
+}
+
+fn component(kind: PackageKind, name: &str, version: &str) -> Component {
+    Component {
+        purl: Purl::from_canonical(format!("pkg:{}/{name}@{version}", kind.as_str())),
+        kind,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        architecture: None,
+        source: None,
+        owner: None,
+        locations: vec![],
+    }
+}
+
+fn deb(name: &str, version: &str, source: (&str, &str)) -> Component {
+    let source = Some(SourcePackage { name: source.0.to_owned(), version: source.1.to_owned() });
+    Component { source, ..component(PackageKind::Deb, name, version) }
+}
+
+fn distro(id: &str, version: &str) -> Option<Distro> {
+    Some(Distro { id: id.to_owned(), version: version.to_owned(), codename: None })
+}
+
+fn debian_12(components: Vec<Component>) -> Sbom {
+    Sbom { distro: distro("debian", "12"), components, problems: vec![] }
+}
+
+/// `vulnerability purl` of each finding.
+fn found(sbom: &Sbom, index: &Index) -> Vec<String> {
+    evaluate(sbom, index).findings.iter().map(|f| format!("{} {}", f.vulnerability, f.purl)).collect()
+}
+
+#[test]
+fn a_finding_explains_itself() {
+    let ghsa = advisory(
+        r#"{"id":"GHSA-1","aliases":["CVE-2026-0001","OTHER-1"],
+            "severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:L/I:L/A:N"}],
+            "affected":[{"package":{"ecosystem":"npm","name":"axios"},"ranges":[{"type":"SEMVER","events":[
+              {"introduced":"1.0.0"},{"fixed":"1.2.0"},{"introduced":"0"},{"fixed":"0.21.1"}]}]}]}"#,
+    );
+    let retire = advisory(
+        r#"{"id":"R-1","aliases":["CVE-2026-0001"],"database_specific":{"severity":"high"},
+            "affected":[{"package":{"ecosystem":"npm","name":"axios"},"versions":["0.21.0"],
+              "ranges":[{"type":"SEMVER","events":[{"introduced":"0.1.0"},{"last_affected":"0.20"}]}]}]}"#,
+    );
+    let index = Index::build([(feed("npm-ghsa"), ghsa), (feed("npm-retire"), retire)]);
+    let evaluation = evaluate(&debian_12(vec![component(PackageKind::Npm, "axios", "0.21.0")]), &index);
+    let evidence = |advisory: &str, feed_name: &str, reason: &str, fixed: &[&str]| model::AdvisoryMatch {
+        advisory: advisory.to_owned(),
+        feed: feed(feed_name),
+        reason: reason.to_owned(),
+        fixed_versions: fixed.iter().map(|v| (*v).to_owned()).collect(),
+    };
+    let expected = Finding {
+        vulnerability: "CVE-2026-0001".to_owned(),
+        aliases: vec!["GHSA-1".to_owned(), "OTHER-1".to_owned(), "R-1".to_owned()],
+        purl: Purl::from_canonical("pkg:npm/axios@0.21.0".to_owned()),
+        package: "axios".to_owned(),
+        version: "0.21.0".to_owned(),
+        severity: Severity::High,
+        fix: FixState::Fixed(vec!["0.21.1".to_owned(), "1.2.0".to_owned()]),
+        advisories: vec![
+            evidence("GHSA-1", "npm-ghsa", "0.21.0 in [0, 0.21.1) by semver", &["0.21.1", "1.2.0"]),
+            evidence("R-1", "npm-retire", "0.21.0 is listed as affected", &[]),
+        ],
+    };
+    assert_eq!(evaluation.findings, [expected]);
+}
+
+#[test]
+fn debian_is_matched_by_source_within_its_release() {
+    let index = index(&[
+        below("D-1", "Debian:12", "openssl", "3.0.15-1"),
+        below("D-2", "Debian:11", "openssl", "3.0.15-1"),
+        below("D-3", "Debian", "openssl", "3.0.15-1"),
+        below("D-4", "Debian:12", "libssl3", "3.0.15-1"),
+        below("D-5", "Debian:12", "bare", "2"),
+    ]);
+    let sbom = debian_12(vec![
+        deb("libssl3", "3.0.15-0+b1", ("openssl", "3.0.14-1")),
+        deb("new", "1", ("openssl", "3.0.15-1")),
+        component(PackageKind::Deb, "bare", "1"),
+    ]);
+    assert_eq!(
+        found(&sbom, &index),
+        ["D-1 pkg:deb/libssl3@3.0.15-0+b1", "D-3 pkg:deb/libssl3@3.0.15-0+b1", "D-5 pkg:deb/bare@1"]
+    );
+    let reason = &evaluate(&sbom, &index).findings[0].advisories[0].reason;
+    assert_eq!(reason, "source openssl 3.0.14-1 in [0, 3.0.15-1) by debian");
+}
+
+#[test]
+fn python_names_meet_however_they_are_written() {
+    let index = index(&[below("P-1", "PyPI", "Foo.Bar", "2.0")]);
+    let sbom = debian_12(vec![component(PackageKind::PyPi, "foo_bar", "1.9")]);
+    assert_eq!(found(&sbom, &index), ["P-1 pkg:pypi/foo_bar@1.9"]);
+}
+
+#[test]
+fn withdrawn_matches_nothing_and_still_shows_that_the_feed_speaks() {
+    let withdrawn = Advisory { withdrawn: true, ..below("X-1", "npm", "a", "2.0.0") };
+    let index = index(&[withdrawn]);
+    assert_eq!(found(&debian_12(vec![component(PackageKind::Npm, "a", "1.0.0")]), &index), [""; 0]);
+    assert_eq!(index.ecosystems().map(ToString::to_string).collect::<Vec<_>>(), ["npm"]);
+    assert!(!index.is_empty());
+}
+
+#[test]
+fn a_vulnerability_is_named_by_its_cve_where_there_is_exactly_one() {
+    let named = |id: &str, names: &str| {
+        let mut advisory = below(id, "npm", "a", "2.0.0");
+        advisory.upstream = names.split_whitespace().map(str::to_owned).collect();
+        found(&debian_12(vec![component(PackageKind::Npm, "a", "1.0.0")]), &index(&[advisory]))[0].clone()
+    };
+    assert_eq!(named("DSA-1", "CVE-2026-0001"), "CVE-2026-0001 pkg:npm/a@1.0.0");
+    assert_eq!(named("DSA-1", "CVE-2026-0001 CVE-2026-0002"), "DSA-1 pkg:npm/a@1.0.0");
+    assert_eq!(named("CVE-2026-0001", "CVE-2026-0001 GHSA-1"), "CVE-2026-0001 pkg:npm/a@1.0.0");
+    assert_eq!(named("X-1", "ALPINE-CVE-2026-0001 CVE-2026-x CVE-"), "X-1 pkg:npm/a@1.0.0");
+}
+
+#[test]
+fn what_an_os_package_owns_is_set_aside() {
+    let index = index(&[below("G-1", "npm", "a", "2.0.0"), below("D-1", "Debian:12", "node-a", "1")]);
+    let owner = Purl::from_canonical("pkg:deb/debian/node-a@1.0".to_owned());
+    let owned = Component { owner: Some(owner.clone()), ..component(PackageKind::Npm, "a", "1.0.0") };
+    let sbom = debian_12(vec![owned.clone(), deb("node-a", "1.0", ("node-a", "1.0"))]);
+    let evaluation = evaluate(&sbom, &index);
+    assert_eq!((evaluation.findings, evaluation.coverage), (vec![], Coverage::Complete));
+    let reason = "1.0.0 in [0, 2.0.0) by semver".to_owned();
+    let expected = SetAside { purl: owned.purl, owner, advisory: "G-1".to_owned(), feed: feed("f"), reason };
+    assert_eq!(evaluation.set_aside, [expected]);
+}
+
+#[test]
+fn a_package_named_twice_by_one_advisory_is_one_piece_of_evidence() {
+    let json = r#"{"id":"D-1","affected":[
+        {"package":{"ecosystem":"Debian:12","name":"a"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"3"}]}]},
+        {"package":{"ecosystem":"Debian","name":"a"},"ecosystem_specific":{"urgency":"low"},
+         "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2"},{"fixed":"3.0"},{"fixed":"03"}]}]}]}"#;
+    let sbom = debian_12(vec![component(PackageKind::Deb, "a", "1")]);
+    let findings = evaluate(&sbom, &index(&[advisory(json)])).findings;
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, Severity::Low);
+    assert_eq!(finding.advisories.len(), 1);
+    assert_eq!(finding.advisories[0].reason, "1 in [0, 2) by debian");
+    assert_eq!(finding.fix, FixState::Fixed(vec!["2".to_owned(), "03".to_owned(), "3.0".to_owned()]));
+}
+
+#[test]
+fn what_cannot_be_compared_is_said_and_still_matches_its_own_text() {
+    let json = r#"{"id":"X-1","affected":[{"package":{"ecosystem":"npm","name":"a"},"versions":["latest","1.0.0"],
+        "ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"soon"}]}]}]}"#;
+    let index = index(&[advisory(json)]);
+    let ask = |version: &str| {
+        let evaluation = evaluate(&debian_12(vec![component(PackageKind::Npm, "a", version)]), &index);
+        let problems: Vec<String> =
+            evaluation.problems.into_iter().filter(|p| p.place.starts_with("pkg:")).map(|p| p.what).collect();
+        (evaluation.findings.len(), evaluation.coverage, problems)
+    };
+    let wrong =
+        r#"X-1 cannot be compared with it: "soon" is not a semver version: it does not start with a number"#;
+    let odd = r#"its version cannot be compared: "latest" is not a semver version: it does not start with a number"#;
+    assert_eq!(ask("1.0.0"), (1, Coverage::Partial, vec![]));
+    assert_eq!(ask("2.0.0"), (0, Coverage::Partial, vec![wrong.to_owned()]));
+    assert_eq!(ask("latest"), (1, Coverage::Partial, vec![odd.to_owned()]));
+}
+
+#[test]
+fn coverage_is_complete_only_when_everything_was_asked() {
+    let check = |sbom: &Sbom, index: &Index, expected: Coverage, problems: &[&str]| {
+        let evaluation = evaluate(sbom, index);
+        let shown: Vec<_> = evaluation.problems.iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
+        assert_eq!(
+            (evaluation.coverage, shown),
+            (expected, problems.iter().map(|p| (*p).to_owned()).collect())
+        );
+    };
+    let dpkg = || component(PackageKind::Deb, "dpkg", "1");
+    let npm = || component(PackageKind::Npm, "a", "1.0.0");
+    let both = index(&[below("D-1", "Debian:12", "b", "1"), below("N-1", "npm", "b", "1.0.0")]);
+    let debian = index(&[below("D-1", "Debian:12", "b", "1"), below("G-1", "Go", "b", "1.0.0")]);
+    let go = index(&[below("G-1", "Go", "b", "1.0.0")]);
+    use Coverage::{Complete, Partial, Provisional};
+
+    check(&debian_12(vec![dpkg(), npm()]), &both, Complete, &[]);
+    check(&debian_12(vec![dpkg()]), &debian, Complete, &[]);
+    check(
+        &debian_12(vec![dpkg(), npm()]),
+        &Index::default(),
+        Provisional,
+        &["feeds: no advisory was read yet"],
+    );
+    check(&debian_12(vec![dpkg(), npm()]), &debian, Partial, &["npm: no feed speaks of it"]);
+    check(&debian_12(vec![dpkg()]), &go, Partial, &["Debian:12: no feed speaks of it"]);
+    check(&debian_12(vec![]), &both, Partial, &["Debian:12: none of its packages were found"]);
+
+    let of = |distro, components| Sbom { distro, components, problems: vec![] };
+    let unknown = "os-release: nothing says which distribution the image is built on";
+    check(&of(None, vec![]), &both, Partial, &[unknown]);
+    check(&of(None, vec![npm()]), &both, Partial, &[unknown]);
+    let nowhere = "dpkg: it is not known which distribution its packages come from";
+    check(&of(None, vec![dpkg()]), &both, Partial, &[nowhere, unknown]);
+    check(
+        &of(distro("alpine", "3.20"), vec![npm()]),
+        &both,
+        Partial,
+        &["alpine 3.20: we read no packages of this distribution"],
+    );
+    check(&of(distro("debian", "11"), vec![dpkg()]), &both, Partial, &["Debian:11: no feed speaks of it"]);
+    let rolling = ["Debian: no feed speaks of it", "debian: it does not say which release it is"];
+    check(&of(distro("debian", ""), vec![dpkg()]), &both, Partial, &rolling);
+
+    let broken = model::Problem { place: "layer 1".to_owned(), what: "cut short".to_owned() };
+    check(&Sbom { problems: vec![broken], ..debian_12(vec![dpkg()]) }, &both, Partial, &[]);
+}
+
+#[test]
+fn the_digest_tells_findings_apart_and_not_their_order() {
+    let sbom =
+        debian_12(vec![component(PackageKind::Npm, "a", "1.0.0"), component(PackageKind::Npm, "b", "1.0.0")]);
+    let digest = |advisories: &[Advisory]| findings_digest(&evaluate(&sbom, &index(advisories)).findings);
+    let (a, b) = (below("X-1", "npm", "a", "2.0.0"), below("X-2", "npm", "b", "2.0.0"));
+    assert_eq!(digest(&[a.clone(), b.clone()]), digest(&[b.clone(), a.clone()]));
+    let mut findings = evaluate(&sbom, &index(&[a.clone(), b.clone()])).findings;
+    findings.reverse();
+    assert_eq!(findings_digest(&findings), digest(&[a.clone(), b.clone()]));
+    let alone = digest(std::slice::from_ref(&a));
+    assert_ne!(alone, digest(&[a.clone(), b]));
+    assert_ne!(alone, digest(&[below("X-1", "npm", "a", "3.0.0")]));
+    let rewritten = Advisory { modified: Some("2026-11-01".to_owned()), ..a };
+    assert_eq!(digest(&[rewritten]), alone);
+    // Fixed for ever: verdicts name it.
+    assert_eq!(
+        findings_digest(&[]).as_str(),
+        "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+    );
+}

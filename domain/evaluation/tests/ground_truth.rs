@@ -1,0 +1,167 @@
+//! Findings on real images, from real feeds at two dates, against what an independent matcher and a
+//! second scanner found: every triple, none more. Language packages that dpkg owns are set aside.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use advisory::formats::osv;
+use advisory::jsonl::{self, Content};
+use advisory::{Advisory, Limits, canonical_name};
+use evaluation::{Index, evaluate};
+use model::{Component, Distro, FeedId, PackageKind, Purl, Sbom, SourcePackage};
+
+/// The feeds that the expected findings were computed from, as far as we can compare their versions.
+const FEEDS: [&str; 5] = [
+    "debian-ubuntu-changelog-derived",
+    "npm-ghsa-subset",
+    "npm-nodejs-security-wg",
+    "npm-retirejs",
+    "pypi-pysec",
+];
+
+const DATES: [&str; 2] = ["2026-05-31", "2026-07-31"];
+
+/// Image, and the `VERSION_ID` of its Debian; the last is Alpine, of which we read only npm.
+const IMAGES: [(&str, Option<&str>); 7] = [
+    ("debian12-min", Some("12")),
+    ("debian11-web", Some("11")),
+    ("node-legacy", Some("12")),
+    ("python-legacy", Some("12")),
+    ("whiteouts", Some("12")),
+    ("java-spark", Some("11")),
+    ("alpine320-node", None),
+];
+
+/// Ecosystem, package, version, advisory.
+type Row = [String; 4];
+
+#[test]
+fn findings_on_real_images_are_those_expected() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if !data.join("expected").is_dir() {
+        return println!("skipped: the shared data are not part of the project");
+    }
+    let indexes = DATES.map(|date| read_index(&data, date));
+    for (image, debian) in IMAGES {
+        let folder = data.join("expected").join(image);
+        let sbom = read_sbom(&folder, debian);
+        let found = indexes.each_ref().map(|index| flatten(&sbom, debian, index));
+        for (date, (findings, set_aside)) in DATES.iter().zip(&found) {
+            let file = folder.join(format!("vulns-at-{date}.tsv"));
+            assert_same(findings, &expected(&file, false), &format!("findings in {image} at {date}"));
+            assert_same(set_aside, &expected(&file, true), &format!("owned by dpkg in {image} at {date}"));
+            println!("{image} at {date}: {} findings, {} set aside", findings.len(), set_aside.len());
+        }
+        let [(before, _), (after, _)] = &found;
+        let delta = folder.join("delta-0531-0731.tsv");
+        assert_same(&(after - before), &changes(&delta, "+"), &format!("new in {image}"));
+        assert_same(&(before - after), &changes(&delta, "-"), &format!("gone from {image}"));
+    }
+}
+
+fn assert_same(found: &BTreeSet<Row>, expected: &BTreeSet<Row>, what: &str) {
+    let (missing, more) = (expected - found, found - expected);
+    assert!(missing.is_empty() && more.is_empty(), "{what}: missing {missing:#?}, more {more:#?}");
+}
+
+/// A feed that is not in the earlier folder was the same at both dates.
+fn read_index(data: &Path, date: &str) -> Index {
+    let path = |feed: &str, date: &str| data.join(format!("osv-{date}/{feed}.jsonl.zst"));
+    Index::build(FEEDS.iter().flat_map(|feed| {
+        let (then, later) = (path(feed, date), path(feed, DATES[1]));
+        let id: FeedId = feed.parse().expect("it is a feed name");
+        read_feed(if then.exists() { then } else { later }).map(move |advisory| (id.clone(), advisory))
+    }))
+}
+
+fn read_feed(path: PathBuf) -> impl Iterator<Item = Advisory> {
+    let decoder = zstd::Decoder::new(File::open(path).expect("the feed is there")).expect("the feed is zstd");
+    let limits = Limits::default();
+    jsonl::lines(BufReader::new(decoder), &limits).map(move |line| {
+        match line.expect("the feed is read").content {
+            Content::Record(bytes) => osv::parse(&bytes, &limits).expect("it is a record").0,
+            Content::TooLong => panic!("a record is too long"),
+        }
+    })
+}
+
+fn rows(path: &Path) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| !line.is_empty()).map(|l| l.split('\t').map(str::to_owned).collect()).collect()
+}
+
+fn read_sbom(folder: &Path, debian: Option<&str>) -> Sbom {
+    let installed = |row: &Vec<String>| row.get(5).is_none_or(|status| status.trim() == "ii");
+    let dpkg = rows(&folder.join("dpkg.tsv")).into_iter().filter(installed).map(|row| Component {
+        architecture: Some(row[2].clone()),
+        source: Some(SourcePackage { name: row[3].clone(), version: row[4].clone() }),
+        ..component(PackageKind::Deb, &row, false)
+    });
+    let language = |kind, file: &str| {
+        let rows = rows(&folder.join(file)).into_iter();
+        rows.map(move |row| component(kind, &row, row.last().is_some_and(|owned| owned == "os-owned")))
+    };
+    let npm = language(PackageKind::Npm, "npm.tsv");
+    let python = language(PackageKind::PyPi, "python.tsv");
+    let (id, version) = debian.map_or(("alpine", "3.20"), |version| ("debian", version));
+    let mut components: Vec<_> = dpkg.chain(npm).chain(python).collect();
+    components.sort();
+    Sbom {
+        distro: Some(Distro { id: id.to_owned(), version: version.to_owned(), codename: None }),
+        components,
+        problems: vec![],
+    }
+}
+
+fn component(kind: PackageKind, row: &[String], owned: bool) -> Component {
+    let (name, version) = (row[0].clone(), row[1].clone());
+    Component {
+        purl: Purl::from_canonical(format!("pkg:{}/{name}@{version}", kind.as_str())),
+        kind,
+        name,
+        version,
+        architecture: None,
+        source: None,
+        owner: owned.then(|| Purl::from_canonical("pkg:deb/debian/owner@1".to_owned())),
+        locations: vec![],
+    }
+}
+
+fn is_ours(ecosystem: &str) -> bool {
+    ecosystem.starts_with("Debian:") || ecosystem == "npm" || ecosystem == "PyPI"
+}
+
+/// Findings and what was set aside, as rows.
+fn flatten(sbom: &Sbom, debian: Option<&str>, index: &Index) -> (BTreeSet<Row>, BTreeSet<Row>) {
+    let evaluation = evaluate(sbom, index);
+    let row = |purl: &Purl, advisory: &str| {
+        let component = sbom.components.iter().find(|c| c.purl == *purl).expect("findings name components");
+        let ecosystem = match component.kind {
+            PackageKind::Deb => format!("Debian:{}", debian.unwrap_or_default()),
+            PackageKind::Npm => "npm".to_owned(),
+            PackageKind::PyPi => "PyPI".to_owned(),
+        };
+        // Expected findings give what was compared: canonical names, versions of source packages.
+        let name = canonical_name(component.kind, &component.name);
+        let version = component.source.as_ref().map_or(&component.version, |source| &source.version);
+        [ecosystem, name, version.clone(), advisory.to_owned()]
+    };
+    let findings = evaluation.findings.iter();
+    let findings = findings.flat_map(|f| f.advisories.iter().map(|a| row(&f.purl, &a.advisory))).collect();
+    let set_aside = evaluation.set_aside.iter().map(|aside| row(&aside.purl, &aside.advisory)).collect();
+    (findings, set_aside)
+}
+
+fn expected(path: &Path, owned: bool) -> BTreeSet<Row> {
+    assert!(path.exists(), "{} is missing", path.display());
+    let rows = rows(path).into_iter().filter(|row| is_ours(&row[0]));
+    let rows = rows.filter(|row| row.get(4).is_some_and(|word| word == "os-owned") == owned);
+    rows.map(|row| [row[0].clone(), row[1].clone(), row[2].clone(), row[3].clone()]).collect()
+}
+
+fn changes(path: &Path, sign: &str) -> BTreeSet<Row> {
+    let rows = rows(path).into_iter().filter(|row| row[0] == sign && is_ours(&row[1]));
+    rows.map(|row| [row[1].clone(), row[2].clone(), row[3].clone(), row[4].clone()]).collect()
+}
