@@ -1,0 +1,101 @@
+//! What each package manager leaves behind in an image.
+//!
+//! A new ecosystem is one file here, one line in [`ECOSYSTEMS`], and one fixture in `fixtures/`, which the
+//! harness in `tests.rs` finds by the ecosystem's purl type.
+
+mod dpkg;
+mod npm;
+mod pypi;
+#[cfg(test)]
+mod tests;
+
+use model::{Component, Distro, Location, PackageKind, Problem, Purl};
+
+use crate::limits::Limits;
+use crate::path;
+
+/// Every package manager whose packages are found.
+pub(crate) const ECOSYSTEMS: &[&dyn Ecosystem] = &[&dpkg::Dpkg, &npm::Npm, &pypi::PyPi];
+
+/// One package manager's files, and what they say.
+pub(crate) trait Ecosystem: Sync {
+    /// Its purl type.
+    fn kind(&self) -> PackageKind;
+
+    /// Whether it reads the file at this path. Asked for every file of every layer: look at the end first.
+    fn wants(&self, path: &[u8]) -> bool;
+
+    /// Files and directories that it looks for at one place only, so that links on the way there matter.
+    fn places(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a symbolic link at a wanted path is as good as a file.
+    fn follows_links(&self) -> bool {
+        true
+    }
+
+    /// What of a file's content is needed later. Layers are held in memory until all of them are read.
+    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        content
+    }
+
+    /// The packages that these files name, each with one location. One bad file costs itself.
+    fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>);
+
+    /// Which paths belong to the packages just found, for an ecosystem that keeps such lists.
+    fn owned(&self, _files: &[File<'_>], _components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
+        Vec::new()
+    }
+}
+
+/// A wanted file that is visible in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct File<'a> {
+    /// Where it is seen.
+    pub(crate) path: &'a [u8],
+    /// The layer that brought it.
+    pub(crate) layer: u32,
+    /// Its content, condensed.
+    pub(crate) content: &'a [u8],
+}
+
+impl File<'_> {
+    fn location(&self) -> Location {
+        Location { layer: self.layer, path: path::printable(self.path) }
+    }
+
+    fn problem(&self, what: impl Into<String>) -> Problem {
+        problem(self.layer, self.path, what)
+    }
+}
+
+/// A problem at a path of a layer.
+pub(crate) fn problem(layer: u32, path: &[u8], what: impl Into<String>) -> Problem {
+    Problem { place: format!("layer {layer}: {}", path::printable(path)), what: what.into() }
+}
+
+/// Whether any ecosystem, or the reader of `os-release`, wants the file.
+pub(crate) fn want(path: &[u8]) -> bool {
+    crate::os_release::wants(path) || ECOSYSTEMS.iter().any(|e| e.wants(path))
+}
+
+/// Whether a language's package manager wants the file: then it matters which OS package owns it.
+fn want_by_language(path: &[u8]) -> bool {
+    ECOSYSTEMS.iter().any(|e| e.kind() != PackageKind::Deb && e.wants(path))
+}
+
+/// What is kept of a wanted file.
+pub(crate) fn condense(path: &[u8], content: Vec<u8>) -> Vec<u8> {
+    match ECOSYSTEMS.iter().find(|e| e.wants(path)) {
+        Some(ecosystem) => ecosystem.condense(path, content),
+        None => content,
+    }
+}
+
+/// A name or version as packages may have them: one line of text, not too long.
+fn word(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let fits = !text.is_empty() && text.len() <= Limits::DEFAULT.word_bytes;
+    (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
+}

@@ -1,0 +1,261 @@
+//! One layer, read once from front to back.
+
+mod blob;
+mod entries;
+mod header;
+mod kept;
+pub(crate) mod nodes;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use model::Digest;
+
+use self::blob::Blob;
+use self::entries::{Entries, Entry};
+use self::header::Kind;
+pub(crate) use self::kept::Item;
+use self::kept::{Kept, Place};
+use self::nodes::Nodes;
+use self::stream::Stream;
+use crate::ecosystems;
+use crate::error::{Fault, LayerError, Reason};
+use crate::limits::Limits;
+use crate::manifest::LayerDescriptor;
+use crate::path;
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Files of AUFS itself; whoever reads a layer passes over them.
+const AUFS: &[u8] = b".wh..wh.";
+
+/// What is known of a layer that was read to its end and is what manifest and config say.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub(crate) nodes: Nodes,
+    pub(crate) items: BTreeMap<Vec<u8>, Item>,
+    /// Files that could not be taken in, with the reason. They may be hidden by a layer above.
+    pub(crate) refused: BTreeMap<Vec<u8>, String>,
+    pub(crate) kept_bytes: usize,
+    /// What was kept besides the usual.
+    pub(crate) also: Also,
+}
+
+impl Layer {
+    /// How many paths the layer has, whiteouts and implied directories included.
+    pub fn paths(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Bytes held until the image is composed.
+    pub const fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Whether anything is at the path.
+    pub(crate) fn holds(&self, path: &[u8]) -> bool {
+        self.nodes.has_leaf(path) || self.nodes.has_dir(path)
+    }
+
+    /// Whether reading the layer again could bring something of `also` that it was not read for.
+    pub(crate) fn may_hold(&self, also: &Also) -> bool {
+        let file = also.files.difference(&self.also.files).any(|file| self.nodes.has_leaf(file));
+        file || also.aliases.difference(&self.also.aliases).any(|(real, _)| self.holds(real))
+    }
+}
+
+/// Files to keep besides those that every reading keeps, because a link leads to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Also {
+    /// Exactly these.
+    pub(crate) files: BTreeSet<Vec<u8>>,
+    /// The first of each pair stands, in this image, for the second: a file or a directory.
+    pub(crate) aliases: BTreeSet<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Also {
+    /// The names that a path has through links, and that an ecosystem wants.
+    pub(crate) fn names_of<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
+        let alias = |(real, seen): &(Vec<u8>, Vec<u8>)| {
+            path::below(path, real).map(|rest| [seen.as_slice(), rest].concat())
+        };
+        self.aliases.iter().filter_map(alias).filter(|name| ecosystems::want(name))
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.files.extend(other.files.iter().cloned());
+        self.aliases.extend(other.aliases.iter().cloned());
+    }
+}
+
+/// Reads one layer in one pass and checks that it is what manifest and config say.
+///
+/// Nothing is believed before the end: a layer that fails any check yields an error and no files.
+/// An error of `reader` comes back as [`Reason::ReadFailed`] with the error as its source, which also serves
+/// to stop: let the reader fail.
+pub fn read_layer(
+    reader: impl Read,
+    descriptor: &LayerDescriptor,
+    limits: &Limits,
+) -> Result<Layer, LayerError> {
+    read_layer_also(reader, descriptor, limits, Also::default())
+}
+
+/// Like [`read_layer`], keeping some more files.
+pub(crate) fn read_layer_also(
+    reader: impl Read,
+    descriptor: &LayerDescriptor,
+    limits: &Limits,
+    also: Also,
+) -> Result<Layer, LayerError> {
+    read(reader, descriptor, limits, also).map_err(|fault| fault.of_layer(&descriptor.digest))
+}
+
+fn read(
+    reader: impl Read,
+    descriptor: &LayerDescriptor,
+    limits: &Limits,
+    also: Also,
+) -> Result<Layer, Fault> {
+    if descriptor.size > limits.blob_bytes {
+        let what = format!("a blob of {} bytes, over {}", descriptor.size, limits.blob_bytes);
+        return Err(Fault::limit(what));
+    }
+    let mut blob = Blob::new(reader, descriptor);
+    let outcome = read_archive(&mut blob, descriptor, limits, also);
+    // A blob that is not the promised one explains whatever else went wrong, so that is said first.
+    match &outcome {
+        Err(fault) if ends_reading(fault.reason) => {}
+        _ => blob.finish()?,
+    }
+    let (layer, diff_id) = outcome?;
+    if diff_id != descriptor.diff_id {
+        let what = format!("the archive's digest is {diff_id}, the config says {}", descriptor.diff_id);
+        return Err(Fault::new(Reason::DiffIdMismatch, what));
+    }
+    Ok(layer)
+}
+
+const fn ends_reading(reason: Reason) -> bool {
+    matches!(reason, Reason::LimitExceeded | Reason::ReadFailed | Reason::SizeMismatch)
+}
+
+fn read_archive<R: Read>(
+    blob: &mut Blob<'_, R>,
+    descriptor: &LayerDescriptor,
+    limits: &Limits,
+    also: Also,
+) -> Result<(Layer, Digest), Fault> {
+    let mut stream = Stream::open(blob, &descriptor.media_type, limits)?;
+    let layer = read_entries(&mut stream, limits, also)?;
+    Ok((layer, stream.finish()?))
+}
+
+fn read_entries<R: Read>(
+    stream: &mut Stream<'_, '_, R>,
+    limits: &Limits,
+    also: Also,
+) -> Result<Layer, Fault> {
+    let mut entries = Entries::new(stream, limits);
+    let mut sieve = Sieve { kept: Kept::new(limits), refused: BTreeMap::new(), also, limits };
+    let mut last = Vec::new();
+    loop {
+        let next = entries.next().map_err(|f| if f.reason == Reason::Truncated { f.at(&last) } else { f })?;
+        let Some(entry) = next else { break };
+        sieve.take(&entry, &mut entries).map_err(|fault| fault.at(&entry.name))?;
+        last = entry.name;
+    }
+    let Sieve { kept, refused, also, .. } = sieve;
+    Ok(Layer { nodes: kept.nodes, items: kept.items, refused, kept_bytes: kept.bytes, also })
+}
+
+/// Decides about each entry what of it is kept.
+struct Sieve<'a> {
+    kept: Kept<'a>,
+    refused: BTreeMap<Vec<u8>, String>,
+    also: Also,
+    limits: &'a Limits,
+}
+
+impl Sieve<'_> {
+    fn take<R: Read>(&mut self, entry: &Entry, entries: &mut Entries<'_, '_, '_, R>) -> Result<(), Fault> {
+        let name = path::normalise(&entry.name);
+        if name.is_empty() {
+            return Ok(()); // The root itself.
+        }
+        if path::components(&name).count() > self.limits.path_depth {
+            return Err(Fault::limit(format!("more than {} components", self.limits.path_depth)));
+        }
+        let (parent, base) = path::split(&name);
+        if contains(&name, AUFS) && base != OPAQUE {
+            return Ok(());
+        }
+        if contains(parent, WHITEOUT) || base == WHITEOUT || [b".wh..", &b".wh..."[..]].contains(&base) {
+            return Err(Fault::new(Reason::InvalidWhiteout, "a name that is reserved for whiteouts"));
+        }
+        let place = self.kept.place(&name)?;
+        match base.strip_prefix(WHITEOUT) {
+            Some(_) if base == OPAQUE => self.kept.opaque(&place),
+            Some(hidden) => self.kept.whiteout(&place, hidden),
+            None => self.put(entry, &place, entries),
+        }
+    }
+
+    fn put<R: Read>(
+        &mut self,
+        entry: &Entry,
+        place: &Place,
+        entries: &mut Entries<'_, '_, '_, R>,
+    ) -> Result<(), Fault> {
+        self.refused.remove(&place.path);
+        let item = match entry.kind {
+            Kind::Dir => return self.kept.dir(place),
+            Kind::Symlink => Some(Item::Symlink(entry.link_name.clone())),
+            _ if !self.wants(&place.path) => None,
+            Kind::HardLink => Some(self.kept.hard_link(&entry.link_name)),
+            Kind::File => self.read_file(entry, &place.path, entries)?,
+            Kind::Other => self.refuse(&place.path, "is neither file nor link")?,
+        };
+        self.kept.leaf(place, item)
+    }
+
+    fn read_file<R: Read>(
+        &mut self,
+        entry: &Entry,
+        path: &[u8],
+        entries: &mut Entries<'_, '_, '_, R>,
+    ) -> Result<Option<Item>, Fault> {
+        let limit = self.limits.file_bytes;
+        if entry.sparse {
+            return self.refuse(path, "is stored with holes, which are not read");
+        }
+        if entry.size > limit {
+            return self.refuse(path, &format!("has {} bytes, over {limit}", entry.size));
+        }
+        let body = entries.body()?;
+        let name = if ecosystems::want(path) { Some(path.to_vec()) } else { self.also.names_of(path).next() };
+        Ok(Some(match name {
+            Some(name) => Item::File(ecosystems::condense(&name, body).into()),
+            None => Item::Whole(body.into()),
+        }))
+    }
+
+    /// Costs this file, not the layer.
+    fn refuse(&mut self, path: &[u8], why: &str) -> Result<Option<Item>, Fault> {
+        self.kept.charge(path.len() + why.len())?;
+        self.refused.insert(path.to_vec(), why.to_owned());
+        Ok(None)
+    }
+
+    fn wants(&self, path: &[u8]) -> bool {
+        ecosystems::want(path) || self.also.files.contains(path) || self.also.names_of(path).next().is_some()
+    }
+}
+
+/// Whether a component of the path begins like this.
+fn contains(path: &[u8], start: &[u8]) -> bool {
+    path::components(path).any(|name| name.starts_with(start))
+}

@@ -1,0 +1,179 @@
+//! The entries of a tar stream, one after the other.
+//!
+//! The walk is our own rather than the `tar` crate's for two reasons: extension records are bounded before
+//! they are read, and sizes, names and ends are taken as Go's `archive/tar` takes them (see `header`).
+
+use std::io::Read;
+
+use super::header::{Header, Kind, Pax, Sparse, malformed, text};
+use super::stream::Stream;
+use crate::error::{Fault, Reason};
+use crate::limits::Limits;
+
+/// An entry, before its body is read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    /// As it is written.
+    pub(super) name: Vec<u8>,
+    /// As it is written; empty for what is no link.
+    pub(super) link_name: Vec<u8>,
+    /// Bytes in the archive.
+    pub(super) size: u64,
+    /// Stored with holes: the bytes in the archive are not the file's.
+    pub(super) sparse: bool,
+}
+
+/// Walks a stream. Between two entries the body of the first is read or passed over.
+pub(super) struct Entries<'s, 'b, 'a, R: Read> {
+    stream: &'s mut Stream<'b, 'a, R>,
+    limits: &'s Limits,
+    /// Bytes of the current body that nobody has read, and the padding after it.
+    unread: u64,
+    padding: u64,
+    logical: u64,
+    first: bool,
+}
+
+impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
+    pub(super) const fn new(stream: &'s mut Stream<'b, 'a, R>, limits: &'s Limits) -> Self {
+        Self { stream, limits, unread: 0, padding: 0, logical: 0, first: true }
+    }
+
+    /// The next entry; `None` at the end of the archive.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, Fault> {
+        let (mut pax, mut long_name, mut long_link) = (Pax::default(), None, None);
+        loop {
+            let Some((mut header, block)) = self.header()? else { return Ok(None) };
+            match header.type_flag {
+                b'x' => pax = Pax::parse(&self.extension()?)?,
+                b'g' => drop(self.extension()?), // Go does not let it speak for later entries either.
+                b'L' => long_name = Some(text(&self.extension()?).to_vec()),
+                b'K' => long_link = Some(text(&self.extension()?).to_vec()),
+                _ => {
+                    header.size = pax.size.unwrap_or(header.size);
+                    set(&mut header.name, [pax.path, long_name]);
+                    set(&mut header.link_name, [pax.link_path, long_link]);
+                    return self.entry(header, pax.sparse, &block).map(Some);
+                }
+            }
+        }
+    }
+
+    /// The whole body of the current entry.
+    pub(super) fn body(&mut self) -> Result<Vec<u8>, Fault> {
+        let mut body = Vec::with_capacity(usize::try_from(self.unread.min(64 << 10)).unwrap_or(0));
+        self.stream.append(self.unread, &mut body)?;
+        self.unread = 0;
+        Ok(body)
+    }
+
+    fn header(&mut self) -> Result<Option<(Header, [u8; 512])>, Fault> {
+        self.stream.skip(self.unread)?;
+        self.stream.skip_padding(self.padding)?;
+        let mut block = [0; 512];
+        if !self.stream.block(&mut block)? || (block == [0; 512] && self.at_end()?) {
+            return Ok(None);
+        }
+        let header = Header::parse(&block).map_err(|fault| if self.first { not_a_tar() } else { fault })?;
+        self.first = false;
+        self.expect(if header.has_body() { header.size } else { 0 });
+        Ok(Some((header, block)))
+    }
+
+    /// After a block of zeros: a second one, or nothing at all, ends the archive.
+    fn at_end(&mut self) -> Result<bool, Fault> {
+        let mut block = [0; 512];
+        if self.stream.block(&mut block)? && block != [0; 512] {
+            return Err(malformed("an entry follows a block of zeros"));
+        }
+        Ok(true)
+    }
+
+    const fn expect(&mut self, size: u64) {
+        self.unread = size;
+        self.padding = size.wrapping_neg() % 512;
+    }
+
+    /// The body of a header that only describes the next one.
+    fn extension(&mut self) -> Result<Vec<u8>, Fault> {
+        let limit = self.limits.header_bytes;
+        if self.unread > limit {
+            return Err(Fault::limit(format!("an extended header of {} bytes, over {limit}", self.unread)));
+        }
+        self.body()
+    }
+
+    fn entry(
+        &mut self,
+        mut header: Header,
+        pax_sparse: Option<Sparse>,
+        block: &[u8; 512],
+    ) -> Result<Entry, Fault> {
+        header.settle_type();
+        self.expect(if header.has_body() { header.size } else { 0 });
+        let mut logical = self.unread;
+        let mut sparse = false;
+        if let Some(Sparse { name, logical_size }) = pax_sparse {
+            set(&mut header.name, [name]);
+            logical = logical_size.unwrap_or(logical);
+            sparse = true;
+        } else if let Some((size, more)) = header.old_sparse(block)? {
+            self.pass_sparse_map(more).map_err(|fault| fault.at(&header.name))?;
+            logical = size;
+            sparse = true;
+        }
+        self.count(logical).map_err(|fault| fault.at(&header.name))?;
+        let Header { name, link_name, .. } = &header;
+        if name.len().max(link_name.len()) > self.limits.path_bytes {
+            let limit = self.limits.path_bytes;
+            return Err(
+                Fault::limit(format!("a name of more than {limit} bytes")).at(&name[..200.min(name.len())])
+            );
+        }
+        Ok(Entry {
+            kind: header.kind(),
+            size: self.unread,
+            sparse,
+            name: header.name,
+            link_name: header.link_name,
+        })
+    }
+
+    /// GNU puts further blocks of the map between header and body, outside the size.
+    fn pass_sparse_map(&mut self, mut more: bool) -> Result<(), Fault> {
+        let mut block = [0; 512];
+        let mut passed = 0;
+        while more {
+            passed += 512;
+            if passed > self.limits.header_bytes {
+                return Err(Fault::limit("a sparse map without end"));
+            }
+            if !self.stream.block(&mut block)? {
+                return Err(Fault::new(Reason::Truncated, "the archive ends in a sparse map"));
+            }
+            more = block[504] != 0;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, logical: u64) -> Result<(), Fault> {
+        self.logical = self.logical.saturating_add(logical);
+        let limit = self.limits.layer_bytes;
+        if self.logical > limit {
+            return Err(Fault::limit(format!("the layer's files have more than {limit} bytes")));
+        }
+        Ok(())
+    }
+}
+
+/// The last of the candidates that is there and says something.
+fn set<const N: usize>(field: &mut Vec<u8>, candidates: [Option<Vec<u8>>; N]) {
+    for candidate in candidates.into_iter().flatten().filter(|c| !c.is_empty()) {
+        *field = candidate;
+    }
+}
+
+fn not_a_tar() -> Fault {
+    Fault::new(Reason::NotATar, "it does not begin with the header of a tar archive")
+}

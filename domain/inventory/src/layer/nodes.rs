@@ -1,0 +1,186 @@
+//! Which paths a layer holds, and as what, in a few bytes a path.
+//!
+//! To know what a layer hides in the layers below, every one of its paths matters: a file `app` hides all of
+//! a lower directory `app`. Names would not fit (layers of 3,000,000 files exist), so each path is one
+//! 64-bit number, made from its parent's number and its own name.
+
+use std::collections::{HashMap, HashSet};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::path;
+
+/// A path of one layer. The two lowest bits are free for what is at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Node(u64);
+
+/// What a layer has at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A directory, named or implied by what lies below it.
+    Dir = 0,
+    /// Anything that is no directory.
+    Leaf = 1,
+    /// A whiteout of what the layers below have at this path.
+    Whiteout = 2,
+    /// A directory that hides all that the layers below have in it.
+    Opaque = 3,
+}
+
+/// The paths of one layer. The default hasher is seeded, so colliding numbers cannot be made on purpose to
+/// slow it down.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Nodes {
+    marks: HashSet<u64>,
+    /// How often a directory gave way to a leaf *inside* the layer. Its number changes then, so that what
+    /// lay below it is gone without being looked for.
+    renewed: HashMap<u64, u64>,
+}
+
+impl Nodes {
+    /// The root of the image.
+    pub(crate) const ROOT: Node = Node(0);
+
+    /// The path of this name in a directory.
+    pub(crate) fn child(&self, dir: Node, name: &[u8]) -> Node {
+        let plain = hash(dir.0, name);
+        if self.renewed.is_empty() {
+            return Node(plain);
+        }
+        self.renewed.get(&plain).map_or(Node(plain), |times| Node(hash(plain, &times.to_le_bytes())))
+    }
+
+    /// Whether the layer has this at the path.
+    pub(crate) fn has(&self, node: Node, mark: Mark) -> bool {
+        self.marks.contains(&(node.0 | mark as u64))
+    }
+
+    /// Puts it there.
+    pub(crate) fn add(&mut self, node: Node, mark: Mark) {
+        self.marks.insert(node.0 | mark as u64);
+    }
+
+    /// Makes the path a directory. Says whether a leaf gave way.
+    pub(crate) fn make_dir(&mut self, node: Node) -> bool {
+        self.add(node, Mark::Dir);
+        self.marks.remove(&(node.0 | Mark::Leaf as u64))
+    }
+
+    /// Makes the path a leaf. Says whether a directory gave way, with all that was below it.
+    pub(crate) fn make_leaf(&mut self, dir: Node, name: &[u8]) -> bool {
+        let old = self.child(dir, name);
+        let gave_way = self.marks.remove(&(old.0 | Mark::Dir as u64));
+        if gave_way {
+            *self.renewed.entry(hash(dir.0, name)).or_default() += 1;
+        }
+        let new = self.child(dir, name);
+        if gave_way && self.marks.remove(&(old.0 | Mark::Whiteout as u64)) {
+            self.add(new, Mark::Whiteout);
+        }
+        self.add(new, Mark::Leaf);
+        gave_way
+    }
+
+    /// How many paths there are.
+    pub(crate) fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Whether a leaf is at the path.
+    pub(crate) fn has_leaf(&self, path: &[u8]) -> bool {
+        self.has(self.find(path), Mark::Leaf)
+    }
+
+    /// Whether a directory is at the path.
+    pub(crate) fn has_dir(&self, path: &[u8]) -> bool {
+        self.has(self.find(path), Mark::Dir)
+    }
+
+    /// Whether the layer hides what a lower layer has at the path, which is no directory.
+    pub(crate) fn hide(&self, path: &[u8]) -> bool {
+        let mut dir = Self::ROOT;
+        for name in path::components(path) {
+            if self.has(dir, Mark::Opaque) {
+                return true;
+            }
+            let node = self.child(dir, name);
+            if self.has(node, Mark::Leaf) || self.has(node, Mark::Whiteout) {
+                return true;
+            }
+            if !self.has(node, Mark::Dir) {
+                return false; // Nothing of this layer is at or below here.
+            }
+            dir = node;
+        }
+        true // A directory of this layer took the place of a leaf.
+    }
+
+    fn find(&self, path: &[u8]) -> Node {
+        path::components(path).fold(Self::ROOT, |dir, name| self.child(dir, name))
+    }
+}
+
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    xxh3_64_with_seed(bytes, seed) & !3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(nodes: &mut Nodes, path: &str, mark: Mark) {
+        let (parent, name) = path::split(path.as_bytes());
+        let mut dir = Nodes::ROOT;
+        for name in path::components(parent) {
+            dir = nodes.child(dir, name);
+            nodes.make_dir(dir);
+        }
+        match mark {
+            Mark::Dir => drop(nodes.make_dir(nodes.child(dir, name))),
+            Mark::Leaf => drop(nodes.make_leaf(dir, name)),
+            Mark::Whiteout => nodes.add(nodes.child(dir, name), mark),
+            Mark::Opaque => {
+                let node = nodes.child(dir, name);
+                nodes.make_dir(node);
+                nodes.add(node, mark);
+            }
+        }
+    }
+
+    fn check(marks: &[(&str, Mark)], hidden: &[&str], visible: &[&str]) {
+        let mut nodes = Nodes::default();
+        for (path, mark) in marks {
+            add(&mut nodes, path, *mark);
+        }
+        for path in hidden {
+            assert!(nodes.hide(path.as_bytes()), "{path} shows through {marks:?}");
+        }
+        for path in visible {
+            assert!(!nodes.hide(path.as_bytes()), "{path} is hidden by {marks:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_and_whiteouts_hide_what_is_at_and_below_them() {
+        check(&[("a/b", Mark::Leaf)], &["a/b", "a/b/c", "a/b/c/d", "a"], &["a/c", "b", "a/bc"]);
+        check(&[("a/b", Mark::Whiteout)], &["a/b", "a/b/c", "a"], &["a/c"]);
+    }
+
+    #[test]
+    fn directories_hide_leaves_but_not_directories() {
+        check(&[("a/b", Mark::Dir)], &["a", "a/b"], &["a/b/c", "a/c"]);
+        check(&[("a", Mark::Opaque)], &["a", "a/b", "a/b/c"], &["b", "b/a"]);
+    }
+
+    #[test]
+    fn what_was_below_a_replaced_directory_is_gone() {
+        let twice = [("a/b", Mark::Leaf), ("a", Mark::Leaf), ("a/c", Mark::Leaf)];
+        check(&twice, &["a", "a/c"], &["a/b", "a/d"]);
+        check(&[("a/b", Mark::Opaque), ("a", Mark::Leaf), ("a", Mark::Dir)], &["a"], &["a/b", "a/b/c"]);
+    }
+
+    #[test]
+    fn a_whiteout_outlives_what_takes_its_place() {
+        check(&[("a", Mark::Whiteout), ("a", Mark::Dir), ("a", Mark::Leaf), ("a", Mark::Dir)], &["a/b"], &[]);
+    }
+}
