@@ -1,1 +1,44 @@
-//! Placeholder.
+//! Remembering: all SQL, one file per group of tables, and the objects.
+//!
+//! Nothing reaches a table but through a transaction that says for whom it acts: [`TenantTx`] sees the rows of one
+//! tenant (row-level security stands behind every query), [`FleetTx`] is for relay, sweeper, feeds and operators.
+//! Functions that are one durable step by themselves take the [`Store`] and open their own transaction.
+//! Times are the database's; ids are UUIDv7 made here.
+
+pub mod admission;
+pub mod dead_letters;
+pub mod effects;
+mod error;
+pub mod evaluations;
+pub mod feeds;
+pub mod findings;
+pub mod images;
+pub mod jobs;
+pub mod lanes;
+pub mod members;
+pub mod objects;
+pub mod observations;
+pub mod outbox;
+mod pool;
+pub mod requests;
+mod row;
+pub mod sweep;
+pub mod tenants;
+pub mod tokens;
+mod tx;
+pub mod work;
+
+pub use error::Error;
+pub use objects::Objects;
+pub use outbox::Bell;
+pub use pool::{Config, Store};
+pub use tx::{FleetTx, TenantTx};
+
+/// A partition and the epoch under which the caller owns it; every effect of an entity names one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fence {
+    /// The partition of the entity's key.
+    pub partition: u16,
+    /// The fencing number its owner was given.
+    pub epoch: i64,
+}

@@ -1,0 +1,505 @@
+//! Feeds: what is read, how far it is, and taking in what was published.
+//!
+//! A refresh is [`begin`], any number of [`ingest`] and [`quarantine`], then [`finish`] or [`failed`], each fenced by
+//! the feed's partition. Only what differs is written. What a refresh wrote counts from the snapshot that `finish`
+//! makes, so an interrupted one is invisible; the next takes it up under the same number.
+
+use std::time::Duration;
+
+use model::{Digest, FeedId, Lane, SnapshotId, TenantId};
+use time::OffsetDateTime;
+
+use crate::row::{number, parse};
+use crate::{Error, Fence, FleetTx, Store, outbox};
+
+/// A feed to be read from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFeed {
+    /// Its name.
+    pub id: FeedId,
+    /// Where it is read from: a URL or a path.
+    pub source: String,
+    /// How it is written (`osv`).
+    pub format: String,
+    /// How often it is read.
+    pub interval: Duration,
+    /// Older than this, results say so.
+    pub promise: Duration,
+}
+
+/// A feed as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Its name.
+    pub id: FeedId,
+    /// Where it is read from.
+    pub source: String,
+    /// How it is written.
+    pub format: String,
+    /// How often it is read.
+    pub interval: Duration,
+    /// Older than this, results say so.
+    pub promise: Duration,
+    /// Whether it is read at all.
+    pub enabled: bool,
+    /// Raised by each request to refresh.
+    pub revision: i64,
+    /// The revision of the last refresh that ended; less than `revision` means that one is owed.
+    pub done_revision: i64,
+    /// Whether a refresh has begun and not ended.
+    pub refreshing: bool,
+    /// The source's own mark of what was read last.
+    pub cursor: Option<String>,
+    /// When the last refresh began.
+    pub attempted_at: Option<OffsetDateTime>,
+    /// When one last succeeded.
+    pub succeeded_at: Option<OffsetDateTime>,
+    /// When the next is due.
+    pub due_at: OffsetDateTime,
+    /// Whether it is due or was asked for, by the database's clock.
+    pub due: bool,
+    /// Whether the last success is older than promised, or there was none.
+    pub late: bool,
+    /// Refreshes that failed since one succeeded.
+    pub failures: u32,
+    /// Why the last one failed.
+    pub last_error: Option<String>,
+    /// Advisories it lists now.
+    pub advisories: u64,
+    /// Records of the last refresh that could not be read.
+    pub problems: u64,
+}
+
+/// A refresh that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// The feed.
+    pub feed: FeedId,
+    /// Of the feed's entity.
+    pub fence: Fence,
+    /// Its number.
+    pub number: i64,
+    /// The feed's revision when it began.
+    pub revision: i64,
+    /// The source's own mark of what was read last; none when what was read last was not finished.
+    pub cursor: Option<String>,
+}
+
+/// One advisory exactly as published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Its own id.
+    pub advisory_id: String,
+    /// Digest of the document, or of its canonical form.
+    pub digest: Digest,
+    /// The document.
+    pub document: Vec<u8>,
+}
+
+/// A record that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its place in the source: a file name or an id.
+    pub entry: String,
+    /// Why it could not be read.
+    pub reason: String,
+    /// What it is; only the beginning is kept.
+    pub document: Vec<u8>,
+}
+
+/// How many of a batch were what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Never seen before, or listed again.
+    pub added: u64,
+    /// Different from what was stored.
+    pub changed: u64,
+    /// As stored: nothing was written.
+    pub unchanged: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.added += other.added;
+        self.changed += other.changed;
+        self.unchanged += other.unchanged;
+    }
+}
+
+/// What a refresh has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// The snapshot it made; none when nothing changed.
+    pub snapshot: Option<SnapshotId>,
+    /// Advisories that the feed no longer lists.
+    pub removed: u64,
+}
+
+/// Makes a feed known, or changes where and how it is read. Leaves a bell for it.
+pub async fn register(tx: &mut FleetTx, feed: &NewFeed) -> Result<Feed, Error> {
+    sqlx::query!(
+        "insert into vuln.feed as f (feed_id, source, format, interval_s, promise_s) values ($1, $2, $3, $4, $5)
+         on conflict (feed_id) do update set
+             source = excluded.source, format = excluded.format, interval_s = excluded.interval_s,
+             promise_s = excluded.promise_s, enabled = true, revision = f.revision + 1,
+             cursor = case when f.source = excluded.source then f.cursor end",
+        feed.id.as_str(),
+        feed.source,
+        feed.format,
+        seconds(feed.interval),
+        seconds(feed.promise),
+    )
+    .execute(tx.conn())
+    .await?;
+    outbox::ring(tx, "feed", TenantId::SYSTEM, feed.id.as_str(), Lane::Sweep).await?;
+    get(tx, &feed.id).await
+}
+
+struct Row {
+    feed_id: String,
+    source: String,
+    format: String,
+    interval_s: i32,
+    promise_s: i32,
+    enabled: bool,
+    revision: i64,
+    done_revision: i64,
+    refreshing: bool,
+    cursor: Option<String>,
+    attempted_at: Option<OffsetDateTime>,
+    succeeded_at: Option<OffsetDateTime>,
+    due_at: OffsetDateTime,
+    due: bool,
+    late: bool,
+    failures: i32,
+    last_error: Option<String>,
+    advisories: i64,
+    problems: i64,
+}
+
+impl TryFrom<Row> for Feed {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: parse("feed", &row.feed_id)?,
+            source: row.source,
+            format: row.format,
+            interval: Duration::from_secs(number("feed", row.interval_s)?),
+            promise: Duration::from_secs(number("feed", row.promise_s)?),
+            enabled: row.enabled,
+            revision: row.revision,
+            done_revision: row.done_revision,
+            refreshing: row.refreshing,
+            cursor: row.cursor,
+            attempted_at: row.attempted_at,
+            succeeded_at: row.succeeded_at,
+            due_at: row.due_at,
+            due: row.due,
+            late: row.late,
+            failures: number("feed", row.failures)?,
+            last_error: row.last_error,
+            advisories: number("feed", row.advisories)?,
+            problems: number("feed", row.problems)?,
+        })
+    }
+}
+
+/// A feed.
+pub async fn get(tx: &mut FleetTx, feed: &FeedId) -> Result<Feed, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select feed_id, source, format, interval_s, promise_s, enabled, revision, done_revision, refreshing, cursor,
+                  attempted_at, succeeded_at, due_at, failures, last_error, advisories, problems,
+                  enabled and (due_at <= clock_timestamp() or revision > done_revision and failures = 0) as "due!",
+                  coalesce(succeeded_at < clock_timestamp() - promise_s * interval '1 s', true) as "late!"
+           from vuln.feed where feed_id = $1"#,
+        feed.as_str(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    row.ok_or(Error::NotFound { entity: "feed" })?.try_into()
+}
+
+/// All feeds, by name.
+pub async fn list(tx: &mut FleetTx) -> Result<Vec<Feed>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select feed_id, source, format, interval_s, promise_s, enabled, revision, done_revision, refreshing, cursor,
+                  attempted_at, succeeded_at, due_at, failures, last_error, advisories, problems,
+                  enabled and (due_at <= clock_timestamp() or revision > done_revision and failures = 0) as "due!",
+                  coalesce(succeeded_at < clock_timestamp() - promise_s * interval '1 s', true) as "late!"
+           from vuln.feed order by feed_id"#,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Feed::try_from).collect()
+}
+
+/// Asks for a refresh now. Answers the revision that will be done with it.
+pub async fn request_refresh(tx: &mut FleetTx, feed: &FeedId) -> Result<i64, Error> {
+    let revision = sqlx::query_scalar!(
+        "update vuln.feed set revision = revision + 1, failures = 0, due_at = clock_timestamp()
+         where feed_id = $1 returning revision",
+        feed.as_str(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(Error::NotFound { entity: "feed" })?;
+    outbox::ring(tx, "feed", TenantId::SYSTEM, feed.as_str(), Lane::Interactive).await?;
+    Ok(revision)
+}
+
+/// Begins a refresh, or takes up one that was interrupted.
+pub async fn begin(store: &Store, fence: Fence, feed: &FeedId) -> Result<Refresh, Error> {
+    let mut tx = fenced(store, fence).await?;
+    let row = sqlx::query!(
+        r#"update vuln.feed f set
+               refresh = case when f.refreshing then f.refresh else f.refresh + 1 end,
+               refreshing = true, attempted_at = clock_timestamp(),
+               problems = case when f.refreshing then f.problems else 0 end,
+               cursor = case when f.refreshing then null else f.cursor end
+           where f.feed_id = $1
+           returning refresh, revision, cursor"#,
+        feed.as_str(),
+    )
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(Error::NotFound { entity: "feed" })?;
+    tx.commit().await?;
+    Ok(Refresh { feed: feed.clone(), fence, number: row.refresh, revision: row.revision, cursor: row.cursor })
+}
+
+/// Takes in a batch (some thousand at once are best): writes a new revision of what differs from the last one.
+pub async fn ingest(store: &Store, refresh: &Refresh, batch: &[Observed]) -> Result<Counts, Error> {
+    let mut tx = fenced(store, refresh.fence).await?;
+    let differing = differing(&mut tx, refresh, batch).await?;
+    let mut counts = Counts { unchanged: (batch.len() - differing.len()) as u64, ..Counts::default() };
+    let (mut ids, mut revisions, mut digests, mut documents) = (vec![], vec![], vec![], vec![]);
+    for (place, last_revision, listed) in differing {
+        let observed = &batch[place];
+        if listed {
+            counts.changed += 1
+        } else {
+            counts.added += 1
+        }
+        ids.push(observed.advisory_id.clone());
+        revisions.push(last_revision + 1);
+        digests.push(observed.digest.as_str().to_owned());
+        documents.push(observed.document.as_slice());
+    }
+    if !ids.is_empty() {
+        sqlx::query!(
+            "insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document)
+             select $1, o.id, o.revision, $2, o.digest, o.document
+             from unnest($3::text[], $4::int[], $5::text[], $6::bytea[]) as o(id, revision, digest, document)",
+            refresh.feed.as_str(),
+            refresh.number,
+            &ids,
+            &revisions,
+            &digests,
+            &documents as &[&[u8]],
+        )
+        .execute(tx.conn())
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(counts)
+}
+
+/// Places in the batch of what differs from its last revision, that revision, and whether it was then listed. Of
+/// several with one id the last counts. Only ids and digests travel, so what is unchanged costs little.
+async fn differing(
+    tx: &mut FleetTx,
+    refresh: &Refresh,
+    batch: &[Observed],
+) -> Result<Vec<(usize, i32, bool)>, Error> {
+    let ids: Vec<String> = batch.iter().map(|o| o.advisory_id.clone()).collect();
+    let digests: Vec<String> = batch.iter().map(|o| o.digest.as_str().to_owned()).collect();
+    let rows = sqlx::query!(
+        r#"select w.place as "place!", coalesce(l.revision, 0) as "revision!", coalesce(l.digest, '') <> '' as "listed!"
+           from (select distinct on (id) id, digest, place
+                 from unnest($2::text[], $3::text[]) with ordinality as b(id, digest, place)
+                 order by id, place desc) w
+           left join lateral (
+               select o.revision, o.digest from vuln.observation o
+               where o.feed_id = $1 and o.advisory_id = w.id order by o.revision desc limit 1) l on true
+           where l.digest is distinct from w.digest order by w.place"#,
+        refresh.feed.as_str(),
+        &ids,
+        &digests,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(|r| Ok((number("observation", r.place - 1)?, r.revision, r.listed))).collect()
+}
+
+/// Keeps what could not be read, with the reason. The same record is kept once. Says how many were new.
+pub async fn quarantine(store: &Store, refresh: &Refresh, records: &[Unreadable]) -> Result<u64, Error> {
+    const BEGINNING: usize = 64 * 1024;
+    let entries: Vec<String> = records.iter().map(|r| r.entry.chars().take(512).collect()).collect();
+    let digests: Vec<String> = records.iter().map(|r| Digest::of(&r.document).as_str().to_owned()).collect();
+    let reasons: Vec<String> = records.iter().map(|r| r.reason.replace('\0', "\u{fffd}")).collect();
+    let documents: Vec<&[u8]> =
+        records.iter().map(|r| &r.document[..r.document.len().min(BEGINNING)]).collect();
+    let mut tx = fenced(store, refresh.fence).await?;
+    let done = sqlx::query!(
+        "insert into vuln.quarantine (feed_id, entry, digest, refresh, reason, document)
+         select $1, q.entry, q.digest, $2, q.reason, q.document
+         from unnest($3::text[], $4::text[], $5::text[], $6::bytea[]) as q(entry, digest, reason, document)
+         on conflict do nothing",
+        refresh.feed.as_str(),
+        refresh.number,
+        &entries,
+        &digests,
+        &reasons,
+        &documents as &[&[u8]],
+    )
+    .execute(tx.conn())
+    .await?;
+    sqlx::query!(
+        "update vuln.feed set problems = problems + $2 where feed_id = $1",
+        refresh.feed.as_str(),
+        i64::try_from(records.len()).unwrap_or(i64::MAX),
+    )
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
+/// Ends a refresh that was read to its end. `listed`: the ids of everything the feed lists, when it was read whole;
+/// what is stored and not among them is marked as removed. Makes a snapshot if anything has changed.
+pub async fn finish(
+    store: &Store,
+    refresh: &Refresh,
+    cursor: Option<&str>,
+    listed: Option<&[String]>,
+) -> Result<Finished, Error> {
+    let mut tx = fenced(store, refresh.fence).await?;
+    let removed = match listed {
+        Some(ids) => bury_unlisted(&mut tx, refresh, ids).await?,
+        None => 0,
+    };
+    let (added, changed, gone) = changes_of(&mut tx, refresh).await?;
+    let snapshot = if added + changed + gone > 0 {
+        Some(make_snapshot(&mut tx, refresh, (added, changed, gone)).await?)
+    } else {
+        None
+    };
+    // Times of many feeds are spread, so that they do not all come at once for ever.
+    let done = sqlx::query!(
+        "update vuln.feed set
+             refreshing = false, done_revision = greatest(done_revision, $2), cursor = $3, failures = 0,
+             last_error = null, succeeded_at = clock_timestamp(), advisories = advisories + $4,
+             due_at = clock_timestamp() + interval_s * interval '1 s' * (0.9 + random() * 0.2)
+         where feed_id = $1 and refreshing and refresh = $5",
+        refresh.feed.as_str(),
+        refresh.revision,
+        cursor,
+        added - gone,
+        refresh.number,
+    )
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::Stale { entity: "feed" });
+    }
+    tx.commit().await?;
+    Ok(Finished { snapshot, removed })
+}
+
+async fn bury_unlisted(tx: &mut FleetTx, refresh: &Refresh, listed: &[String]) -> Result<u64, Error> {
+    let done = sqlx::query!(
+        "insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document)
+         select $1, l.advisory_id, l.revision + 1, $2, '', null
+         from (select distinct on (advisory_id) advisory_id, revision, digest from vuln.observation
+               where feed_id = $1 order by advisory_id, revision desc) l
+         where l.digest <> '' and not exists (select from unnest($3::text[]) as w(id) where w.id = l.advisory_id)",
+        refresh.feed.as_str(),
+        refresh.number,
+        listed,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// What a refresh has written: added, changed, removed. Counted from the rows, because an interrupted refresh has
+/// forgotten its own counts.
+async fn changes_of(tx: &mut FleetTx, refresh: &Refresh) -> Result<(i64, i64, i64), Error> {
+    let row = sqlx::query!(
+        r#"select count(*) filter (where o.digest <> '' and coalesce(p.digest, '') = '') as "added!",
+                  count(*) filter (where o.digest <> '' and p.digest <> '') as "changed!",
+                  count(*) filter (where o.digest = '') as "removed!"
+           from vuln.observation o
+           left join vuln.observation p
+             on p.feed_id = o.feed_id and p.advisory_id = o.advisory_id and p.revision = o.revision - 1
+           where o.feed_id = $1 and o.refresh = $2"#,
+        refresh.feed.as_str(),
+        refresh.number,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok((row.added, row.changed, row.removed))
+}
+
+async fn make_snapshot(
+    tx: &mut FleetTx,
+    refresh: &Refresh,
+    (added, changed, removed): (i64, i64, i64),
+) -> Result<SnapshotId, Error> {
+    let id =
+        sqlx::query_scalar!("update vuln.latest set snapshot_id = snapshot_id + 1 returning snapshot_id")
+            .fetch_one(tx.conn())
+            .await?;
+    sqlx::query!(
+        "insert into vuln.snapshot (snapshot_id, feed_id, refresh, added, changed, removed)
+         values ($1, $2, $3, $4, $5, $6)",
+        id,
+        refresh.feed.as_str(),
+        refresh.number,
+        added,
+        changed,
+        removed,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(SnapshotId(id))
+}
+
+/// Ends a refresh that failed; the next is due after a back-off, and takes up what this one has written.
+pub async fn failed(store: &Store, refresh: &Refresh, reason: &str) -> Result<(), Error> {
+    let mut tx = fenced(store, refresh.fence).await?;
+    sqlx::query!(
+        "update vuln.feed set
+             failures = failures + 1, last_error = $2,
+             due_at = clock_timestamp()
+                    + least(interval_s, 10 * 2 ^ least(failures, 16)) * interval '1 s' * (0.5 + random())
+         where feed_id = $1 and refresh = $3",
+        refresh.feed.as_str(),
+        reason.replace('\0', "\u{fffd}"),
+        refresh.number,
+    )
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await
+}
+
+/// Opens a transaction of the feed's entity: its epoch is checked first, and locked until the commit. Big batches
+/// may take longer than other statements.
+async fn fenced(store: &Store, fence: Fence) -> Result<FleetTx, Error> {
+    let mut tx = store.fleet().await?;
+    let ours = sqlx::query_scalar!(
+        r#"select cluster.fence($1, $2) and set_config('statement_timeout', '30s', true) is not null as "ours!""#,
+        i32::from(fence.partition),
+        fence.epoch,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    if ours { Ok(tx) } else { Err(Error::Fenced { entity: "feed" }) }
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX).max(1)
+}
