@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::files;
 use super::process::{ProcessId, Signal};
-use super::running::{Lock, Running};
+use super::running::{self, Lock, Running};
 use super::say::say;
 use super::settings::DataDir;
 use super::wait;
@@ -63,16 +63,20 @@ pub(super) async fn wait_until_ready(dir: &DataDir) -> Result<()> {
 
 /// Stops the cluster of a directory, also when its supervisor is gone.
 pub(super) async fn stop(dir: &DataDir) -> Result<()> {
-    let Some(running) = Running::load(dir) else {
-        if Lock::is_taken(dir)? {
-            bail!("it is starting just now; try again in a moment");
+    let supervisor = Running::load(dir).map(|running| running.supervisor);
+    match supervisor.filter(|_| Lock::is_taken(dir).unwrap_or(false)) {
+        Some(supervisor) => {
+            say("Stopping the development cluster");
+            supervisor.end(Signal::TERM, Duration::from_secs(120)).await?;
         }
-        say(&format!("No development cluster runs in {}.", dir.path().display()));
-        return Ok(());
-    };
-    say("Stopping the development cluster");
-    running.supervisor.end(Signal::TERM, Duration::from_secs(120)).await?;
-    running.end_left_over().await?;
+        None if Lock::is_taken(dir)? => bail!("it is starting just now; try again in a moment"),
+        None if running::left_over(dir).is_empty() => {
+            say(&format!("No development cluster runs in {}.", dir.path().display()));
+            return Ok(());
+        }
+        None => {}
+    }
+    running::end_left_over(dir).await?;
     Running::forget(dir);
     say(&format!("Stopped. The data stay in {}", dir.path().display()));
     Ok(())

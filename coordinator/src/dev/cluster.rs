@@ -158,14 +158,22 @@ impl DevCluster {
 
     /// A server that died is started again at once: without it nothing goes on.
     async fn revive_servers(&mut self) -> Result<()> {
-        if died(self.postgres.process_mut()) {
-            self.postgres.restart().await?;
-            say("postgresql runs again");
-        }
-        if died(self.valkey.process_mut()) {
-            self.valkey.restart().await?;
-            say("valkey runs again, empty; the nodes fill it from the database");
-        }
+        let (postgres, valkey) = (&mut self.postgres, &mut self.valkey);
+        let postgres = async {
+            if died(postgres.process_mut()) {
+                postgres.restart().await?;
+                say("postgresql runs again");
+            }
+            anyhow::Ok(())
+        };
+        let valkey = async {
+            if died(valkey.process_mut()) {
+                valkey.restart().await?;
+                say("valkey runs again, empty; the nodes fill it from the database");
+            }
+            anyhow::Ok(())
+        };
+        tokio::try_join!(postgres, valkey)?;
         Ok(())
     }
 

@@ -96,13 +96,8 @@ async fn supervise(dir: &DataDir, programs: &Programs, nodes: usize, env: &Envir
     let Some(_lock) = Lock::take(dir)? else {
         bail!("another `starling dev` just took {}", dir.path().display())
     };
-    if let Some(earlier) = Running::load(dir) {
-        for child in earlier.left_over() {
-            say(&format!("Ending {} of an earlier run (process {})", child.name, child.id.pid()));
-        }
-        earlier.end_left_over().await?;
-        Running::forget(dir);
-    }
+    running::end_left_over(dir).await?;
+    Running::forget(dir);
     say(&format!("Starting a development cluster of {nodes} nodes in {}", dir.path().display()));
     let started = Instant::now();
     let mut cluster = tokio::select! {
@@ -158,19 +153,21 @@ impl StopSignal {
 
 fn status(dir: &DataDir) -> Result<ExitCode> {
     let taken = Lock::is_taken(dir)?;
-    let Some(running) = Running::load(dir).filter(|running| taken || !running.left_over().is_empty()) else {
-        say(&format!("No development cluster runs in {}.", dir.path().display()));
-        return Ok(ExitCode::FAILURE);
-    };
     if !taken {
-        say(
-            "Its supervisor is gone; `starling dev` starts it again, `starling dev --stop` ends what is left.",
-        );
+        say(&format!("No development cluster runs in {}.", dir.path().display()));
+        for (name, id) in running::left_over(dir) {
+            say(&format!("  {name} is left over from one that was killed (process {})", id.pid()));
+        }
+        return Ok(ExitCode::FAILURE);
     }
+    let Some(running) = Running::load(dir) else {
+        say("It is starting.");
+        return Ok(ExitCode::SUCCESS);
+    };
     for child in &running.children {
         let state = if child.id.alive() { "runs" } else { "has ended" };
         say(&format!("  {:<11} {:<24} {state} (process {})", child.name, child.address, child.id.pid()));
     }
     say(&format!("  files       {}", dir.path().display()));
-    Ok(if taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(ExitCode::SUCCESS)
 }

@@ -32,6 +32,12 @@ impl ProcessId {
         (state != "Z").then_some(Self { pid, started })
     }
 
+    /// The process that [`Process::start`] wrote down in this file, if it still runs.
+    pub fn written_in(file: &Path) -> Option<Self> {
+        let id: Self = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+        id.alive().then_some(id)
+    }
+
     /// This process itself.
     pub fn own() -> Result<Self> {
         Self::of(std::process::id()).context("cannot read /proc: Linux is needed")
@@ -94,7 +100,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output appended to `log`.
+    /// Starts `command` with its output appended to `log`, and writes its id down beside it (`NAME.pid`).
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let output = files::open_log(log)?;
         let program = command.as_std().get_program().to_owned();
@@ -108,6 +114,7 @@ impl Process {
             command.spawn().with_context(|| format!("cannot start {name} ({})", program.display()))?;
         let id = child.id().and_then(ProcessId::of);
         let id = id.with_context(|| format!("{name} ended at once: {}", tail(log)))?;
+        files::write_private(&log.with_extension("pid"), &serde_json::to_string(&id)?)?;
         Ok(Self { name: name.to_owned(), log: log.to_owned(), id, child })
     }
 
@@ -195,11 +202,11 @@ mod tests {
     #[tokio::test]
     async fn a_killed_process_is_gone_and_its_id_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        let mut process = sleeper(&dir.path().join("log"));
+        let mut process = sleeper(&dir.path().join("log.txt"));
         let id = process.id();
-        assert!(id.alive());
+        assert_eq!(ProcessId::written_in(&dir.path().join("log.pid")), Some(id));
         assert_eq!(process.kill().await.unwrap().signal(), Some(9));
-        assert!(!id.alive());
+        assert_eq!(ProcessId::written_in(&dir.path().join("log.pid")), None);
         id.signal(Signal::TERM).unwrap();
     }
 

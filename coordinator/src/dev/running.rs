@@ -1,16 +1,18 @@
 //! What runs now: the supervisor and its children, in a file for `--status`, `--stop` and the next start.
 //!
-//! A lock says whether a supervisor is alive. The file may be left over from one that was killed; then the
-//! children in it are ended before anything is started again.
+//! A lock says whether a supervisor is alive. One that was killed leaves its children behind; they are ended
+//! before anything is started again.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::process::{ProcessId, Signal};
+use super::say::say;
 use super::settings::DataDir;
 
 /// The supervisor and its children.
@@ -77,18 +79,30 @@ impl Running {
         // When it stays it lists processes that have ended, which does no harm.
         let _ = std::fs::remove_file(dir.join("running.json"));
     }
+}
 
-    /// Children that run although their supervisor does not.
-    pub(super) fn left_over(&self) -> Vec<&Child> {
-        self.children.iter().filter(|child| child.id.alive()).collect()
-    }
+/// Processes of this directory that run although no supervisor does, by the files written when they were started.
+pub(super) fn left_over(dir: &DataDir) -> Vec<(String, ProcessId)> {
+    let files = std::fs::read_dir(dir.join("logs")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let named = files.filter_map(|file| {
+        let is_pid = file.extension().is_some_and(|extension| extension == "pid");
+        let name = file.file_stem()?.to_str()?.to_owned();
+        is_pid.then(|| ProcessId::written_in(&file)).flatten().map(|id| (name, id))
+    });
+    named.collect()
+}
 
-    /// Ends what an earlier supervisor left behind, the last started first.
-    pub(super) async fn end_left_over(&self) -> Result<()> {
-        for child in self.left_over().into_iter().rev() {
-            // Each of our servers takes INT for "end at once, in order".
-            child.id.end(Signal::INT, Duration::from_secs(30)).await?;
-        }
-        Ok(())
+/// Ends what an earlier supervisor left behind: first the nodes, then what they stand on.
+pub(super) async fn end_left_over(dir: &DataDir) -> Result<()> {
+    let (nodes, servers): (Vec<_>, Vec<_>) =
+        left_over(dir).into_iter().partition(|(name, _)| name.starts_with("node"));
+    for group in [nodes, servers] {
+        // Each of them takes INT for "end at once, in order".
+        let ended = group.into_iter().map(async |(name, id)| {
+            say(&format!("Ending {name} of an earlier run (process {})", id.pid()));
+            id.end(Signal::INT, Duration::from_secs(30)).await
+        });
+        try_join_all(ended).await?;
     }
+    Ok(())
 }
