@@ -1,8 +1,6 @@
 //! From the layers of an image to the files that are visible in it, and from those to its SBOM.
 
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 

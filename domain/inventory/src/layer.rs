@@ -6,8 +6,6 @@ mod header;
 mod kept;
 pub(crate) mod nodes;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;

@@ -24,6 +24,12 @@ struct Slot<'a> {
     item: &'a Item,
 }
 
+impl Slot<'_> {
+    const fn is_file(&self) -> bool {
+        matches!(self.item, Item::File(_) | Item::Whole(_))
+    }
+}
+
 /// A visible file under a name that an ecosystem knows.
 pub(super) struct Seen<'a> {
     pub(super) layer: u32,
@@ -39,8 +45,10 @@ impl<'a> Table<'a> {
             let mut upper: Vec<(&[u8], Slot<'_>)> = Vec::with_capacity(layer.items.len());
             for (path, item) in &layer.items {
                 // A hard link to what only lower layers have: a runtime makes it before anything is hidden.
-                let below =
-                    if let Item::HardLink(target) = item { slots.get(target.as_slice()) } else { None };
+                let below = match item {
+                    Item::HardLinkBelow(target) => slots.get(target.as_slice()).filter(|s| s.is_file()),
+                    _ => None,
+                };
                 upper.push((path, Slot { layer: number, item: below.map_or(item, |slot| slot.item) }));
             }
             slots.retain(|path, _| !layer.nodes.hide(path));
@@ -70,7 +78,9 @@ impl<'a> Table<'a> {
         }
         for (path, slot) in &self.slots {
             match slot.item {
-                Item::HardLink(target) => drop(also.files.insert(target.clone())),
+                Item::HardLink(target) | Item::HardLinkBelow(target) => {
+                    also.files.insert(target.clone());
+                }
                 Item::Symlink(_) if is_wanted_link(path, &also) => {
                     also.files.extend(self.resolve(path).ok().filter(|real| self.content(real).is_none()));
                 }
@@ -103,10 +113,10 @@ impl<'a> Table<'a> {
         }
         for (path, slot) in &self.slots {
             let trouble = match slot.item {
-                Item::HardLink(target) if !self.layers.iter().any(|l| l.nodes.has_leaf(target)) => {
+                Item::HardLinkBelow(target) if !self.layers.iter().any(|l| l.nodes.has_leaf(target)) => {
                     "is a hard link to a file that is in no layer"
                 }
-                Item::HardLink(_) => "is a hard link to a file that was not kept",
+                Item::HardLink(_) | Item::HardLinkBelow(_) => "is a hard link to a file that was not kept",
                 Item::Symlink(_) if want(path) && self.resolve(path).is_err() => {
                     "is a link that leads in a circle"
                 }
@@ -153,7 +163,7 @@ impl<'a> Table<'a> {
         match slot.item {
             Item::File(content) => Some((slot.layer, Content::Condensed(content))),
             Item::Whole(content) => Some((slot.layer, Content::Whole(content))),
-            Item::Symlink(_) | Item::HardLink(_) => None,
+            Item::Symlink(_) | Item::HardLink(_) | Item::HardLinkBelow(_) => None,
         }
     }
 }

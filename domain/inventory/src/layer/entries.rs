@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use super::header::{Header, Kind, Pax, Sparse, malformed, text};
-use super::stream::Stream;
+use super::stream::{Stream, cut_off};
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
 
@@ -71,23 +71,29 @@ impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
     fn header(&mut self) -> Result<Option<(Header, [u8; 512])>, Fault> {
         self.stream.skip(self.unread)?;
         self.stream.skip_padding(self.padding)?;
-        let mut block = [0; 512];
-        if !self.stream.block(&mut block)? || (block == [0; 512] && self.at_end()?) {
-            return Ok(None);
+        let Some(block) = self.block()? else { return Ok(None) };
+        if block == [0; 512] {
+            return match self.block()? {
+                Some(second) if second != [0; 512] => Err(malformed("an entry follows a block of zeros")),
+                _ => Ok(None),
+            };
         }
-        let header = Header::parse(&block).map_err(|fault| if self.first { not_a_tar() } else { fault })?;
+        Header::check_sum(&block).map_err(|fault| if self.first { not_a_tar() } else { fault })?;
         self.first = false;
+        let header = Header::parse(&block)?;
         self.expect(if header.has_body() { header.size } else { 0 });
         Ok(Some((header, block)))
     }
 
-    /// After a block of zeros: a second one, or nothing at all, ends the archive.
-    fn at_end(&mut self) -> Result<bool, Fault> {
+    /// `None` where the stream ends: an archive may lack the blocks of zeros.
+    fn block(&mut self) -> Result<Option<[u8; 512]>, Fault> {
         let mut block = [0; 512];
-        if self.stream.block(&mut block)? && block != [0; 512] {
-            return Err(malformed("an entry follows a block of zeros"));
+        match self.stream.block(&mut block)? {
+            0 => Ok(None),
+            512 => Ok(Some(block)),
+            _ if self.first => Err(not_a_tar()),
+            _ => Err(cut_off()),
         }
-        Ok(true)
     }
 
     const fn expect(&mut self, size: u64) {
@@ -142,17 +148,13 @@ impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
 
     /// GNU puts further blocks of the map between header and body, outside the size.
     fn pass_sparse_map(&mut self, mut more: bool) -> Result<(), Fault> {
-        let mut block = [0; 512];
         let mut passed = 0;
         while more {
             passed += 512;
             if passed > self.limits.header_bytes {
                 return Err(Fault::limit("a sparse map without end"));
             }
-            if !self.stream.block(&mut block)? {
-                return Err(Fault::new(Reason::Truncated, "the archive ends in a sparse map"));
-            }
-            more = block[504] != 0;
+            more = self.block()?.ok_or_else(cut_off)?[504] != 0;
         }
         Ok(())
     }

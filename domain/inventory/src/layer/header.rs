@@ -30,9 +30,8 @@ pub(super) struct Header {
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 
 impl Header {
-    /// Takes a block apart after checking its checksum.
+    /// Takes a block apart.
     pub(super) fn parse(block: &[u8; 512]) -> Result<Self, Fault> {
-        check_sum(block)?;
         let magic = &block[257..265];
         let (ustar, gnu) = (magic.starts_with(b"ustar\0"), magic == b"ustar  \0");
         let mut name = text(&block[..100]).to_vec();
@@ -43,6 +42,16 @@ impl Header {
         }
         let size = number(&block[124..136])?;
         Ok(Self { type_flag: block[156], name, link_name: text(&block[157..257]).to_vec(), size, gnu })
+    }
+
+    /// The sum of the block's bytes with the field itself as spaces; old tars summed signed bytes.
+    pub(super) fn check_sum(block: &[u8; 512]) -> Result<(), Fault> {
+        let said = octal(&block[CHECKSUM]).ok_or_else(|| malformed("the header's checksum is no number"))?;
+        let counted = block.iter().enumerate().map(|(i, &b)| if CHECKSUM.contains(&i) { b' ' } else { b });
+        let unsigned: u64 = counted.clone().map(u64::from).sum();
+        let signed: i64 = counted.map(|b| i64::from(b.cast_signed())).sum();
+        let fits = said == unsigned || i64::try_from(said) == Ok(signed);
+        if fits { Ok(()) } else { Err(malformed("the header's checksum does not fit")) }
     }
 
     /// Whether bytes follow: links, directories, devices and pipes have none, whatever their size field says.
@@ -60,7 +69,7 @@ impl Header {
     /// What it is, once its type is settled.
     pub(super) const fn kind(&self) -> Kind {
         match self.type_flag {
-            0 | b'0' | b'7' => Kind::File,
+            0 | b'0' | b'7' | b'S' => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,
             b'5' => Kind::Dir,
@@ -173,16 +182,6 @@ fn octal(field: &[u8]) -> Option<u64> {
         b'0'..=b'7' => n.checked_mul(8)?.checked_add(u64::from(byte - b'0')),
         _ => None,
     })
-}
-
-/// The sum of the block's bytes with the field itself as spaces; old tars summed signed bytes.
-fn check_sum(block: &[u8; 512]) -> Result<(), Fault> {
-    let said = octal(&block[CHECKSUM]).ok_or_else(|| malformed("the header's checksum is no number"))?;
-    let counted = block.iter().enumerate().map(|(i, &b)| if CHECKSUM.contains(&i) { b' ' } else { b });
-    let unsigned: u64 = counted.clone().map(u64::from).sum();
-    let signed: i64 = counted.map(|b| i64::from(b.cast_signed())).sum();
-    let fits = said == unsigned || i64::try_from(said) == Ok(signed);
-    if fits { Ok(()) } else { Err(malformed("the header's checksum does not fit")) }
 }
 
 pub(super) fn malformed(what: &str) -> Fault {

@@ -25,8 +25,10 @@ pub(crate) enum Item {
     Whole(Arc<[u8]>),
     /// A symbolic link, with its target as written.
     Symlink(Vec<u8>),
-    /// A hard link at a wanted path to a file that this layer did not keep: it may lie in a lower layer.
+    /// A hard link at a wanted path to a file of this layer that was not kept.
     HardLink(Vec<u8>),
+    /// A hard link at a wanted path to what must then be in a lower layer.
+    HardLinkBelow(Vec<u8>),
 }
 
 /// A layer while its entries come in.
@@ -113,7 +115,11 @@ impl<'a> Kept<'a> {
         let (parent, base) = path::split(&clean);
         let mut real = self.resolve(parent).unwrap_or_else(|_| parent.to_vec());
         path::push(&mut real, base);
-        self.items.get(&real).cloned().unwrap_or(Item::HardLink(real))
+        if let Some(item) = self.items.get(&real) {
+            return item.clone();
+        }
+        let here = self.nodes.has_leaf(&real) || self.nodes.has_dir(&real);
+        if here { Item::HardLink(real) } else { Item::HardLinkBelow(real) }
     }
 
     /// Counts bytes that stay until the image is composed; what is forgotten again stays counted.
@@ -129,7 +135,7 @@ impl<'a> Kept<'a> {
     fn keep(&mut self, path: Vec<u8>, item: Item) -> Result<(), Fault> {
         let content = match &item {
             Item::File(content) | Item::Whole(content) => content.len(),
-            Item::Symlink(target) | Item::HardLink(target) => target.len(),
+            Item::Symlink(to) | Item::HardLink(to) | Item::HardLinkBelow(to) => to.len(),
         };
         self.charge(path.len() + content)?;
         self.items.insert(path, item);

@@ -57,20 +57,20 @@ impl<'b, 'a, R: Read> Stream<'b, 'a, R> {
         Ok(Self { decoder, limits, buffer, at: 0, filled: 0, hash, produced: 0 })
     }
 
-    /// Fills `block` and says whether it could: `false` when the stream ends before the first byte.
-    pub(super) fn block(&mut self, block: &mut [u8; 512]) -> Result<bool, Fault> {
+    /// Fills `block` as far as the stream goes, and says how far.
+    pub(super) fn block(&mut self, block: &mut [u8; 512]) -> Result<usize, Fault> {
         let mut have = 0;
         while have < block.len() {
             let bytes = self.available()?;
             if bytes.is_empty() {
-                return if have == 0 { Ok(false) } else { Err(cut_off()) };
+                break;
             }
             let count = bytes.len().min(block.len() - have);
             block[have..have + count].copy_from_slice(&bytes[..count]);
             self.at += count;
             have += count;
         }
-        Ok(true)
+        Ok(have)
     }
 
     /// Appends the next `count` bytes.
@@ -236,6 +236,6 @@ fn corrupt(error: &io::Error) -> Fault {
     Fault::new(Reason::CorruptCompression, format!("the compressed stream is broken: {error}"))
 }
 
-fn cut_off() -> Fault {
+pub(super) fn cut_off() -> Fault {
     Fault::new(Reason::Truncated, "the archive ends in the middle of an entry")
 }

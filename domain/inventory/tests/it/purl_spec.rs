@@ -1,7 +1,5 @@
 //! The purl-spec's own cases for the types that are written here, and for what is common to all types.
 
-mod support;
-
 use std::fs;
 
 use inventory::purl::{self, PurlBuilder};
@@ -9,7 +7,7 @@ use serde_json::Value;
 
 #[test]
 fn cases_of_the_specification_hold() {
-    let Some(data) = support::shared_data() else { return };
+    let Some(data) = crate::support::shared_data() else { return };
     let mut cases = 0;
     for kind in ["deb", "npm", "pypi", "specification"] {
         let bytes = fs::read(data.join(format!("purl/{kind}-test.json"))).unwrap();

@@ -1,9 +1,4 @@
-//! Shared by the integration tests: images in OCI layouts, layers made by hand.
-
-#![expect(dead_code, reason = "each test binary uses a part of it")]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
-
-pub(crate) mod tar;
+//! Shared by the tests: images in OCI layouts, layers made by hand.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,7 +1,5 @@
 //! Broken and hostile images: each is refused, or read for what it holds.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -10,16 +8,16 @@ use serde_json::Value;
 
 #[test]
 fn every_bad_image_is_refused_or_read_for_what_it_holds() {
-    let Some(data) = support::shared_data() else { return };
+    let Some(data) = crate::support::shared_data() else { return };
     let dir = data.join("images-bad");
     let expectations: BTreeMap<String, Value> =
         serde_json::from_slice(&fs::read(dir.join("expect.json")).unwrap()).unwrap();
     let mut wrong = Vec::new();
     for (name, expectation) in &expectations {
-        let outcome = support::scan_layout(&dir.join(format!("{name}.oci")));
+        let outcome = crate::support::scan_layout(&dir.join(format!("{name}.oci")));
         let fits = match (&expectation["expect"], &outcome) {
             (Value::Array(wanted), Ok(sbom)) => {
-                let found = support::packages(sbom);
+                let found = crate::support::packages(sbom);
                 let wanted: Vec<&str> = wanted.iter().filter_map(Value::as_str).collect();
                 let at_least = expectation["note"].as_str().is_some_and(|note| note.starts_with("at least"));
                 assert!(sbom.components.iter().all(|c| c.kind == PackageKind::Deb));
@@ -39,7 +37,7 @@ fn every_bad_image_is_refused_or_read_for_what_it_holds() {
 
 #[test]
 fn refusals_name_the_true_cause() {
-    let Some(data) = support::shared_data() else { return };
+    let Some(data) = crate::support::shared_data() else { return };
     for (name, cause) in [
         ("layer-truncated", "the blob ends after"),
         ("layer-digest-mismatch", "the blob's digest is"),
@@ -47,7 +45,7 @@ fn refusals_name_the_true_cause() {
         ("not-a-tar", "does not begin with the header of a tar archive"),
     ] {
         let layout = data.join(format!("images-bad/{name}.oci"));
-        let refusal = support::scan_layout(&layout).expect_err(name);
+        let refusal = crate::support::scan_layout(&layout).expect_err(name);
         assert!(refusal.contains(cause), "{name}: {refusal}");
     }
 }

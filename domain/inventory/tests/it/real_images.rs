@@ -1,9 +1,5 @@
 //! Real images against what their own package managers said about them.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -27,12 +23,12 @@ const TRUTHS: [Truth; 4] = [
 
 #[test]
 fn every_image_has_the_packages_that_its_package_managers_list() {
-    let Some(data) = support::shared_data() else { return };
+    let Some(data) = crate::support::shared_data() else { return };
     let mut images = 0;
     for entry in fs::read_dir(data.join("expected")).unwrap() {
         let expected = entry.unwrap().path();
         let name = expected.file_name().unwrap().to_str().unwrap().to_owned();
-        let sbom = support::scan_layout(&data.join(format!("images/{name}.oci"))).unwrap();
+        let sbom = crate::support::scan_layout(&data.join(format!("images/{name}.oci"))).unwrap();
         assert_eq!(sbom.problems, [], "{name}");
         for truth in &TRUTHS {
             check(&name, &sbom, &expected, truth);
@@ -99,8 +95,8 @@ fn owned(c: &Component) -> String {
 
 #[test]
 fn the_layer_that_brought_a_package_is_named() {
-    let Some(data) = support::shared_data() else { return };
-    let sbom = support::scan_layout(&data.join("images/node-legacy.oci")).unwrap();
+    let Some(data) = crate::support::shared_data() else { return };
+    let sbom = crate::support::scan_layout(&data.join("images/node-legacy.oci")).unwrap();
     let layer = |name: &str| {
         let found = sbom.components.iter().find(|c| c.name == name).unwrap();
         found.locations[0].layer
@@ -113,8 +109,8 @@ fn the_layer_that_brought_a_package_is_named() {
 
 #[test]
 fn each_platform_of_an_index_can_be_read() {
-    let Some(data) = support::shared_data() else { return };
-    let sbom = support::scan_layout(&data.join("images/alpine320-multi.oci")).unwrap();
+    let Some(data) = crate::support::shared_data() else { return };
+    let sbom = crate::support::scan_layout(&data.join("images/alpine320-multi.oci")).unwrap();
     let distro = sbom.distro.unwrap();
     assert_eq!((distro.id.as_str(), &distro.version[..4]), ("alpine", "3.20"));
 }
