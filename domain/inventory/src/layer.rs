@@ -60,8 +60,10 @@ impl Layer {
 
     /// Whether reading the layer again could bring something of `also` that it was not read for.
     pub(crate) fn may_hold(&self, also: &Also) -> bool {
-        let file = also.files.difference(&self.also.files).any(|file| self.nodes.has_leaf(file));
-        file || also.aliases.difference(&self.also.aliases).any(|(real, _)| self.holds(real))
+        let is_new = |file: &Vec<u8>| also.files.contains(file) && !self.also.files.contains(file);
+        also.files.difference(&self.also.files).any(|file| self.nodes.has_leaf(file))
+            || self.items.values().any(|item| matches!(item, Item::HardLink(target) if is_new(target)))
+            || also.aliases.difference(&self.also.aliases).any(|(real, _)| self.holds(real))
     }
 }
 
@@ -184,9 +186,6 @@ impl Sieve<'_> {
         if name.is_empty() {
             return Ok(()); // The root itself.
         }
-        if path::components(&name).count() > self.limits.path_depth {
-            return Err(Fault::limit(format!("more than {} components", self.limits.path_depth)));
-        }
         let (parent, base) = path::split(&name);
         if contains(&name, AUFS) && base != OPAQUE {
             return Ok(());
@@ -212,12 +211,18 @@ impl Sieve<'_> {
         let item = match entry.kind {
             Kind::Dir => return self.kept.dir(place),
             Kind::Symlink => Some(Item::Symlink(entry.link_name.clone())),
+            Kind::HardLink => self.hard_link(entry, &place.path),
             _ if !self.wants(&place.path) => None,
-            Kind::HardLink => Some(self.kept.hard_link(&entry.link_name)),
             Kind::File => self.read_file(entry, &place.path, entries)?,
             Kind::Other => self.refuse(&place.path, "is neither file nor link")?,
         };
         self.kept.leaf(place, item)
+    }
+
+    /// A link to a symbolic link is one, too, and matters anywhere.
+    fn hard_link(&self, entry: &Entry, path: &[u8]) -> Option<Item> {
+        let item = self.kept.hard_link(path, &entry.link_name);
+        (matches!(item, Item::Symlink(_)) || self.wants(path)).then_some(item)
     }
 
     fn read_file<R: Read>(

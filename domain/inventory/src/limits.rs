@@ -25,10 +25,8 @@ pub struct Limits {
     pub zstd_window_log: u32,
     /// Paths of an image over all its layers; a directory counts also when it is only implied.
     pub paths: usize,
-    /// Bytes of one path.
+    /// Bytes of one path or link target (`PATH_MAX` of Linux: no runtime can make a longer one).
     pub path_bytes: usize,
-    /// Components of one path.
-    pub path_depth: usize,
     /// Bytes of one PAX record block or GNU long name (Go's `archive/tar` has the same limit).
     pub header_bytes: u64,
     /// Bytes of one file that is read for packages.
@@ -37,6 +35,8 @@ pub struct Limits {
     pub kept_bytes: usize,
     /// Links followed for one path (Linux follows 40).
     pub link_hops: usize,
+    /// Components passed while following links, in one layer and again in the image.
+    pub link_steps: u64,
     /// How often the layers are read again because a link leads to a file that was not kept.
     pub second_looks: usize,
     /// Bytes of a name or version of a package.
@@ -61,12 +61,12 @@ impl Limits {
         ratio_free_bytes: 64 * MIB,
         zstd_window_log: 27,
         paths: 5_000_000,
-        path_bytes: 16 << 10,
-        path_depth: 4096,
+        path_bytes: 4096,
         header_bytes: MIB,
         file_bytes: 32 * MIB,
         kept_bytes: 64 << 20,
         link_hops: 40,
+        link_steps: 10_000_000,
         second_looks: 3,
         word_bytes: 1024,
         problems: 1000,

@@ -8,12 +8,13 @@ use model::Problem;
 use crate::ecosystems::{ECOSYSTEMS, condense, problem, want};
 use crate::layer::{Also, Item, Layer};
 use crate::limits::Limits;
-use crate::links::{self, TooManyLinks};
+use crate::links::{self, Budget, TooManyLinks};
 use crate::os_release;
 
 /// The kept paths of an image that no layer hides.
 pub(super) struct Table<'a> {
     layers: &'a [Layer],
+    links: Budget,
     slots: BTreeMap<&'a [u8], Slot<'a>>,
 }
 
@@ -54,7 +55,7 @@ impl<'a> Table<'a> {
             slots.retain(|path, _| !layer.nodes.hide(path));
             slots.extend(upper);
         }
-        Self { layers, slots }
+        Self { layers, links: Budget::new(&Limits::DEFAULT), slots }
     }
 
     /// Where a path really is, every link on the way followed.
@@ -63,7 +64,7 @@ impl<'a> Table<'a> {
             Item::Symlink(target) => Some(target.as_slice()),
             _ => None,
         };
-        links::resolve(path, Limits::DEFAULT.link_hops, target_of)
+        links::resolve(path, &self.links, target_of)
     }
 
     /// The files that are wanted but were not kept, because only links lead to them.
@@ -93,11 +94,15 @@ impl<'a> Table<'a> {
     /// The visible files, by the names under which ecosystems want them.
     pub(super) fn seen(&self, also: &Also) -> BTreeMap<Vec<u8>, Seen<'a>> {
         let mut seen = BTreeMap::new();
-        for path in self.slots.keys() {
-            let Ok(real) = self.resolve(path) else { continue };
-            let Some((layer, content)) = self.content(&real) else { continue };
-            let through_link = real != *path;
-            for name in also.names_of(path).chain(want(path).then(|| path.to_vec())) {
+        for (path, slot) in &self.slots {
+            let names: Vec<_> = also.names_of(path).chain(want(path).then(|| path.to_vec())).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let through_link = matches!(slot.item, Item::Symlink(_));
+            let real = if through_link { self.resolve(path).ok() } else { Some(path.to_vec()) };
+            let Some((layer, content)) = real.and_then(|real| self.content(&real)) else { continue };
+            for name in names {
                 let content = content.under(&name);
                 seen.entry(name).or_insert(Seen { layer, content, through_link });
             }
@@ -109,7 +114,11 @@ impl<'a> Table<'a> {
     pub(super) fn problems(&self, also: &Also) -> Vec<Problem> {
         let mut problems = self.refused();
         for place in places().filter(|place| self.resolve(place).is_err()) {
-            problems.push(problem(0, place, "is reached through links that lead in a circle"));
+            problems.push(problem(
+                0,
+                place,
+                "is reached through links that lead in a circle, or are too many",
+            ));
         }
         for (path, slot) in &self.slots {
             let trouble = match slot.item {
@@ -118,7 +127,7 @@ impl<'a> Table<'a> {
                 }
                 Item::HardLink(_) | Item::HardLinkBelow(_) => "is a hard link to a file that was not kept",
                 Item::Symlink(_) if want(path) && self.resolve(path).is_err() => {
-                    "is a link that leads in a circle"
+                    "is a link that leads in a circle, or over too many links"
                 }
                 _ => continue,
             };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::nodes::{Mark, Node, Nodes};
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
-use crate::links;
+use crate::links::{self, Budget};
 use crate::path;
 
 /// What takes memory for an entry of the table besides its bytes.
@@ -35,6 +35,7 @@ pub(crate) enum Item {
 #[derive(Debug)]
 pub(super) struct Kept<'a> {
     limits: &'a Limits,
+    links: Budget,
     pub(super) nodes: Nodes,
     pub(super) items: BTreeMap<Vec<u8>, Item>,
     pub(super) bytes: usize,
@@ -58,7 +59,14 @@ impl Place {
 
 impl<'a> Kept<'a> {
     pub(super) fn new(limits: &'a Limits) -> Self {
-        Self { limits, nodes: Nodes::default(), items: BTreeMap::new(), bytes: 0, last: None }
+        Self {
+            limits,
+            links: Budget::new(limits),
+            nodes: Nodes::default(),
+            items: BTreeMap::new(),
+            bytes: 0,
+            last: None,
+        }
     }
 
     /// Where an entry of this clean name goes. The directories above it are there from now on.
@@ -110,11 +118,14 @@ impl<'a> Kept<'a> {
     }
 
     /// What to keep for a hard link: the same as its target if this layer kept that, else the question.
-    pub(super) fn hard_link(&self, target: &[u8]) -> Item {
+    pub(super) fn hard_link(&self, at: &[u8], target: &[u8]) -> Item {
         let clean = path::normalise(target);
         let (parent, base) = path::split(&clean);
         let mut real = self.resolve(parent).unwrap_or_else(|_| parent.to_vec());
         path::push(&mut real, base);
+        if path::below(&real, at).is_some() {
+            return Item::HardLink(real); // It takes the place of its own target: no runtime can do that.
+        }
         if let Some(item) = self.items.get(&real) {
             return item.clone();
         }
@@ -147,8 +158,9 @@ impl<'a> Kept<'a> {
         if let Some(node) = self.descend(dir)? {
             return Ok((dir.to_vec(), node));
         }
-        let real =
-            self.resolve(dir).map_err(|links::TooManyLinks| impossible("a loop of links is on its way"))?;
+        let real = self
+            .resolve(dir)
+            .map_err(|links::TooManyLinks| impossible("its links lead in a circle, or are too many"))?;
         let node =
             self.descend(&real)?.ok_or_else(|| impossible("it lies below something that is no directory"))?;
         Ok((real, node))
@@ -169,7 +181,7 @@ impl<'a> Kept<'a> {
     }
 
     fn resolve(&self, path: &[u8]) -> Result<Vec<u8>, links::TooManyLinks> {
-        links::resolve(path, self.limits.link_hops, |at| match self.items.get(at) {
+        links::resolve(path, &self.links, |at| match self.items.get(at) {
             Some(Item::Symlink(target)) => Some(target.as_slice()),
             _ => None,
         })

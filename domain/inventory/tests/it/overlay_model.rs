@@ -1,6 +1,7 @@
 //! Layers made at random, composed here and by a model that keeps whole trees and knows no shortcuts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice::from_ref;
 
 use inventory::{LayerDescriptor, Limits, scan};
 use proptest::prelude::*;
@@ -122,7 +123,9 @@ impl Dir {
         let real = self.resolve(if is_opaque { &path } else { parent }).ok_or(Impossible)?;
         self.enter(&real)?;
         let link = match op {
-            Op::HardLink(target) => self.link_target(&owned(target), below),
+            Op::HardLink(target) => {
+                self.link_target(&[&real[..], from_ref(name)].concat(), &owned(target), below)
+            }
             _ => Node::Nothing,
         };
         let dir = self.enter(&real)?;
@@ -139,10 +142,13 @@ impl Dir {
         Ok(())
     }
 
-    fn link_target(&self, target: &[String], below: &Self) -> Node {
+    fn link_target(&self, at: &[String], target: &[String], below: &Self) -> Node {
         let (name, parent) = target.split_last().unwrap();
         let mut real = self.resolve(parent).unwrap_or_else(|| parent.to_vec());
         real.push(name.clone());
+        if real.starts_with(at) {
+            return Node::Nothing; // What is at `at` is removed before the link is made.
+        }
         match (self.get(&real), below.get(&real)) {
             (None, Some(Node::File(content))) => Node::File(content.clone()),
             (Some(Node::Dir(_)) | None, _) => Node::Nothing,
