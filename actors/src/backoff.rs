@@ -4,26 +4,26 @@ use std::time::Duration;
 
 /// A first delay that doubles with each failure in a row, up to a longest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// After the first failure.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// After many.
-    pub max: Duration,
+    pub(crate) max: Duration,
 }
 
 impl Backoff {
     /// What actors of a node use.
-    pub const ACTORS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(30) };
+    pub(crate) const ACTORS: Self = Self { first: Duration::from_millis(100), max: Duration::from_secs(30) };
 
     /// The delay after this many failures in a row; `luck` between 0 and 1 spreads it over its upper half.
-    pub fn delay(self, failures: u32, luck: f64) -> Duration {
+    pub(crate) fn delay(self, failures: u32, luck: f64) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let whole = self.first.saturating_mul(1 << doublings).min(self.max);
         whole.mul_f64(0.5 + luck.clamp(0.0, 1.0) / 2.0)
     }
 
     /// The same with luck of the moment.
-    pub fn random_delay(self, failures: u32) -> Duration {
+    pub(crate) fn random_delay(self, failures: u32) -> Duration {
         self.delay(failures, rand::random())
     }
 }

@@ -92,3 +92,29 @@ mod switched {
 }
 
 pub use switched::*;
+
+#[cfg(all(test, feature = "failpoints"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_point_lets_go_when_its_file_is_gone() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fail::cfg(Point::FeedMidIngest.as_str(), &format!("return({})", file.path().display()))
+            .expect("the grammar of `fail`");
+        hit(Point::WorkerAfterClaim).await;
+        let held = tokio::time::timeout(Duration::from_secs(3600), hit(Point::FeedMidIngest)).await;
+        assert!(held.is_err(), "it did not wait");
+        file.close().expect("it is still there");
+        hit(Point::FeedMidIngest).await;
+        fail::remove(Point::FeedMidIngest.as_str());
+    }
+
+    #[test]
+    fn points_have_names_of_their_own() {
+        let names: std::collections::HashSet<_> = Point::ALL.iter().map(|point| point.as_str()).collect();
+        assert_eq!(names.len(), Point::ALL.len());
+    }
+}

@@ -1,1 +1,185 @@
+//! Takes an image from its jobs to its verdict, one step at a time.
+//!
+//! The cluster holds at most one of a tenant and image. What heavy work there is goes to the workers;
+//! evaluating is done here, against the node's index of the newest snapshot.
+
 pub mod decide;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cluster::{EntityContext, EntityFactory};
+use model::{ImageDigest, JobId, Severity, TenantId};
+use store::effects::{Applied, Effect, Evaluation};
+use store::images::Behind;
+use store::{Fence, Store};
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+
+use self::decide::{Step, decide};
+use crate::effects::Committer;
+use crate::entity::{Entity, Factory, Trouble};
+use crate::failpoint::{self, Point};
+use crate::index_cache::{IndexCache, IndexedSnapshot};
+use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICTS};
+use crate::{Deps, fence_of};
+
+struct Image {
+    tenant: TenantId,
+    image: ImageDigest,
+    fence: Fence,
+    node: i64,
+    store: Store,
+    committer: Committer,
+    indexes: IndexCache,
+    evaluations: Arc<Semaphore>,
+}
+
+pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
+    let deps = deps.clone();
+    Factory::new(move |context: EntityContext| {
+        Some(Image {
+            tenant: TenantId::from_uuid(context.key.tenant),
+            image: context.key.id.parse().ok()?,
+            fence: fence_of(context.lease),
+            node: context.cluster.generation().0,
+            store: deps.store.clone(),
+            committer: deps.committer.clone(),
+            indexes: deps.indexes.clone(),
+            evaluations: deps.evaluations.clone(),
+        })
+    })
+    .shared()
+}
+
+/// What was found, on its way to the store.
+struct Found {
+    evaluation: evaluation::Evaluation,
+    digest: model::Digest,
+}
+
+impl Entity for Image {
+    const KIND: &'static str = "image";
+    type State = ();
+
+    async fn catch_up(&self, (): &mut ()) -> Result<(), Trouble> {
+        let span = tracing::info_span!(
+            "image",
+            tenant.id = %self.tenant,
+            image.digest = %self.image,
+            node.generation = self.node
+        );
+        self.walk().instrument(span).await
+    }
+}
+
+impl Image {
+    /// Takes steps until none is left that is ours to take. Whatever comes after the last look rings.
+    async fn walk(&self) -> Result<(), Trouble> {
+        loop {
+            let behind = self.read().await?;
+            match decide(&behind, inventory::EXTRACTOR) {
+                Step::Rest => return Ok(()),
+                Step::SkipExtraction(jobs) => self.skip_extraction(jobs).await?,
+                Step::Evaluate(jobs) => {
+                    let saved = self.evaluate(jobs).await?;
+                    if !saved || behind.admitted.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Step::Dispatch(jobs) => return self.dispatch(jobs).await,
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Behind, store::Error> {
+        let mut tx = self.store.tenant(self.tenant).await?;
+        let behind = store::images::behind(&mut tx, &self.image).await?;
+        tx.commit().await?;
+        Ok(behind)
+    }
+
+    async fn dispatch(&self, jobs: Vec<JobId>) -> Result<(), Trouble> {
+        failpoint::hit(Point::ImageBeforeDispatch).await;
+        let (tenant, image, fence) = (self.tenant, self.image.clone(), self.fence);
+        self.committer.commit(Effect::Dispatch { tenant, image, fence, jobs }).await?;
+        Ok(())
+    }
+
+    async fn skip_extraction(&self, jobs: Vec<JobId>) -> Result<(), Trouble> {
+        let (tenant, image, fence) = (self.tenant, self.image.clone(), self.fence);
+        let applied = self.committer.commit(Effect::SkipExtraction { tenant, image, fence, jobs }).await?;
+        if applied.moved == 0 { Err(Trouble::LookAgain) } else { Ok(()) }
+    }
+
+    /// False when the stored SBOM can never be evaluated.
+    async fn evaluate(&self, jobs: Vec<JobId>) -> Result<bool, Trouble> {
+        let started = Instant::now();
+        let mut tx = self.store.tenant(self.tenant).await?;
+        let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
+        tx.commit().await?;
+        let newest = self.indexes.newest().await?;
+        let found = match self.compute(inputs.sbom, newest.clone()).await? {
+            Ok(found) => found,
+            Err(reason) => return self.give_up(jobs, reason).await.map(|()| false),
+        };
+        failpoint::hit(Point::ImageBeforeSave).await;
+        let severities: Vec<_> = found.evaluation.findings.iter().map(|finding| finding.severity).collect();
+        let evaluation = Evaluation {
+            tenant: self.tenant,
+            image: self.image.clone(),
+            fence: self.fence,
+            revision: inputs.revision,
+            snapshot: newest.id,
+            coverage: found.evaluation.coverage,
+            findings_digest: found.digest,
+            findings: found.evaluation.findings,
+            jobs,
+        };
+        let applied = self.committer.commit(Effect::SaveEvaluation(Box::new(evaluation))).await?;
+        count(&applied, &severities);
+        metrics::histogram!(EVALUATION_DURATION).record(started.elapsed());
+        tracing::info!(jobs.done = applied.moved, snapshot = newest.id.0, "evaluated");
+        Ok(true)
+    }
+
+    /// The thinking, away from the threads that wait. `Err` says why it can never succeed.
+    async fn compute(
+        &self,
+        document: Vec<u8>,
+        newest: Arc<IndexedSnapshot>,
+    ) -> Result<Result<Found, String>, Trouble> {
+        let place = self.evaluations.acquire().await.map_err(|closed| Trouble::Failed(Box::new(closed)))?;
+        let thinking = tokio::task::spawn_blocking(move || {
+            let sbom = inventory::sbom::parse(&document).map_err(|error| error.to_string())?;
+            let evaluation = evaluation::evaluate(&sbom, &newest.index);
+            let digest = evaluation::findings_digest(&evaluation.findings);
+            Ok(Found { evaluation, digest })
+        });
+        // It is a pure function: whoever asked again would see the same panic.
+        let found = thinking.await.unwrap_or_else(|_| Err("the evaluation panicked".to_owned()));
+        drop(place);
+        Ok(found)
+    }
+
+    /// The stored SBOM cannot be evaluated: waiting does not help those who wait for it.
+    async fn give_up(&self, jobs: Vec<JobId>, reason: String) -> Result<(), Trouble> {
+        tracing::error!(reason, "a stored sbom cannot be evaluated");
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let (tenant, fence) = (self.tenant, self.fence);
+        let applied = self.committer.commit(Effect::FailJobs { tenant, fence, jobs, reason }).await?;
+        metrics::counter!(JOBS_FINISHED, "result" => "failed").increment(u64::from(applied.moved));
+        Ok(())
+    }
+}
+
+fn count(applied: &Applied, severities: &[Severity]) {
+    metrics::counter!(JOBS_FINISHED, "result" => "done").increment(u64::from(applied.moved));
+    let changed = applied.verdict.is_some_and(|verdict| verdict.changed);
+    metrics::counter!(VERDICTS, "result" => if changed { "changed" } else { "unchanged" }).increment(1);
+    for severity in severities.iter().filter(|_| changed) {
+        metrics::counter!(FINDINGS, "severity" => severity.as_str()).increment(1);
+    }
+}

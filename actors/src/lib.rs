@@ -1,10 +1,62 @@
-//! Doing: the actors.
+//! Doing: one file per actor.
+//!
+//! ```text
+//! entities, at most one of a key in the cluster        on every node
+//!   tenant.rs   whose turn it is                         relay.rs        outbox → streams
+//!   image.rs    from job to verdict                      scan_worker.rs  work → SBOM, one slot each
+//!   feed.rs     from source to observations
+//!   sweeper.rs  rings for what stands still
+//! ```
+//!
+//! Actors know no protobuf and no SQL. Whatever they hold may be lost at any line: the store knows the
+//! rest, and bells that ring twice do no harm.
 
+mod authority;
 mod backoff;
+mod bells;
 pub mod clients;
+mod config;
+pub mod effects;
+mod entity;
 pub mod failpoint;
+pub mod feed;
 pub mod image;
+pub mod index_cache;
 pub mod metrics;
+mod node;
+mod relay;
 mod scan_worker;
 mod supervisor;
+pub mod sweeper;
 pub mod tenant;
+
+use std::sync::Arc;
+
+use cluster::{EntityFactory, Lease};
+use store::Fence;
+
+pub use authority::StoreAuthority;
+pub use config::{Config, Deps};
+pub use node::{NodeActors, spawn_node_actors};
+pub use sweeper::SweepTiming;
+
+/// A factory for each kind of entity.
+pub fn factories(deps: &Deps) -> Vec<Arc<dyn EntityFactory>> {
+    vec![tenant::factory(deps), image::factory(deps), feed::factory(deps), sweeper::factory(deps)]
+}
+
+const fn fence_of(lease: Lease) -> Fence {
+    Fence { partition: lease.partition, epoch: lease.epoch }
+}
+
+/// An error in one line, with what it comes from.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

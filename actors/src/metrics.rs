@@ -7,8 +7,10 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 pub const JOBS_ADMITTED: &str = "starling_jobs_admitted_total";
 /// Jobs that ended by evaluation, by `result`.
 pub const JOBS_FINISHED: &str = "starling_jobs_finished_total";
-/// How long a stretch of a job took, by `stage`.
-pub const JOB_DURATION: &str = "starling_job_duration_seconds";
+/// How long reading an image's layers took.
+pub const EXTRACTION_DURATION: &str = "starling_extraction_duration_seconds";
+/// How long an evaluation took, from reading its inputs to the commit.
+pub const EVALUATION_DURATION: &str = "starling_evaluation_duration_seconds";
 /// Attempts of workers, by `result`.
 pub const WORK_ATTEMPTS: &str = "starling_work_attempts_total";
 /// Worker slots of this node, by `state` (busy, all).
@@ -48,7 +50,8 @@ pub const ACTOR_RESTARTS: &str = "starling_actor_restarts_total";
 pub fn describe() {
     describe_counter!(JOBS_ADMITTED, "jobs that their tenant's turn came for, by lane");
     describe_counter!(JOBS_FINISHED, "jobs ended by this node, by result");
-    describe_histogram!(JOB_DURATION, Unit::Seconds, "how long a stretch of a job took, by stage");
+    describe_histogram!(EXTRACTION_DURATION, Unit::Seconds, "how long reading an image's layers took");
+    describe_histogram!(EVALUATION_DURATION, Unit::Seconds, "how long an evaluation took, commit included");
     describe_counter!(WORK_ATTEMPTS, "attempts of this node's workers, by result");
     describe_gauge!(WORKER_SLOTS, "worker slots of this node, by state");
     describe_counter!(LAYER_PULL_BYTES, Unit::Bytes, "bytes of layers read from the object store");

@@ -1,1 +1,266 @@
+//! Takes work from the lanes' streams and reads images' layers: one slot, one image at a time.
+//!
+//! Any node may do any work. The store numbers the attempts, and every later word of an attempt names
+//! its number, so that whoever was taken over is refused. The stream's lease only says when another may
+//! try: a renewal that fails stops nobody, the store's answer does.
+//!
+//! A slot reads nothing ahead, and an entry is acknowledged after its effect is committed.
+
+mod attempt;
 mod reading;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::Cluster;
+use cluster::streams::Delivery;
+use model::{Lane, TenantId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use store::work::{Claim, Claimed, Failed, Failure, Hold, Keep, StopReason};
+use store::{Objects, Store};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use self::attempt::{Attempt, Ended};
+use crate::backoff::Backoff;
+use crate::failpoint::{self, Point};
+use crate::metrics::{EXTRACTION_DURATION, JOBS_FINISHED, WORK_ATTEMPTS, WORKER_SLOTS};
+use crate::with_causes;
+
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
+/// A finished extraction is worth waiting for the database …
+const COMPLETE_TRIES: u32 = 6;
+/// … this long between two tries.
+const COMPLETE_BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), max: Duration::from_secs(2) };
+
+/// What all slots of a node share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) objects: Objects,
+    pub(crate) cluster: Cluster,
+    pub(crate) limits: inventory::Limits,
+    /// Between two questions whether the attempt still stands, which also renew the lease.
+    pub(crate) keep_every: Duration,
+    /// Give back what is held, and take nothing more.
+    pub(crate) stop: CancellationToken,
+}
+
+/// One slot: takes work of these lanes.
+pub(crate) struct Slot {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lanes: Vec<usize>,
+}
+
+/// The lanes of each slot: the first of several is kept for people, so that nobody waits behind a sweep.
+pub(crate) fn lanes_of_slots(slots: usize) -> Vec<Vec<usize>> {
+    let all: Vec<usize> = Lane::ALL.iter().map(|lane| *lane as usize).collect();
+    let mut lanes = vec![all; slots];
+    if slots > 1 {
+        lanes[0] = vec![Lane::Interactive as usize];
+    }
+    lanes
+}
+
+/// What a slot tells itself.
+pub(crate) enum Message {
+    /// Take the next piece of work.
+    Next,
+}
+
+/// What is known of an entry once its work was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Settled in the store: acknowledge it.
+    Settled,
+    /// Not settled by us: when the lease runs out, somebody looks at it again.
+    Open,
+}
+
+impl Actor for Slot {
+    type Msg = Message;
+    /// Failures to take work, in a row.
+    type State = u32;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Message>, (): ()) -> Result<u32, ActorProcessingErr> {
+        myself.cast(Message::Next)?;
+        Ok(0)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        Message::Next: Message,
+        failures: &mut u32,
+    ) -> Result<(), ActorProcessingErr> {
+        let next = tokio::select! {
+            next = self.shared.cluster.work().next(&self.lanes) => next,
+            () = self.shared.stop.cancelled() => {
+                myself.stop(None);
+                return Ok(());
+            }
+        };
+        match next {
+            Ok(delivery) => {
+                *failures = 0;
+                let _busy = Busy::new();
+                self.shared.take(delivery).await;
+            }
+            Err(error) => {
+                *failures += 1;
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot take work");
+                tokio::time::sleep(BACKOFF.random_delay(*failures)).await;
+            }
+        }
+        myself.cast(Message::Next)?;
+        Ok(())
+    }
+}
+
+/// Counts a slot as busy while it lives.
+struct Busy;
+
+impl Busy {
+    fn new() -> Self {
+        metrics::gauge!(WORKER_SLOTS, "state" => "busy").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        metrics::gauge!(WORKER_SLOTS, "state" => "busy").decrement(1.0);
+    }
+}
+
+impl Shared {
+    /// Does what an entry stands for, and acknowledges it when that is settled.
+    async fn take(&self, delivery: Delivery) {
+        let tenant = TenantId::from_uuid(delivery.item.tenant);
+        let span = tracing::info_span!(
+            "work",
+            tenant.id = %tenant,
+            work.id = &*delivery.item.id,
+            work.reclaimed = delivery.reclaimed,
+            work.attempt = tracing::field::Empty,
+            image.digest = tracing::field::Empty,
+            node.generation = self.cluster.generation().0
+        );
+        async {
+            match self.settle(tenant, &delivery).await {
+                Ok(Verdict::Open) => {}
+                Ok(Verdict::Settled) => {
+                    // Not acknowledged, it comes again and turns out to be done.
+                    if let Err(error) = self.cluster.work().done(delivery.entry.clone()).await {
+                        tracing::debug!(error = &error as &dyn std::error::Error, "entry not acknowledged");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "work is left to its lease");
+                }
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn settle(&self, tenant: TenantId, delivery: &Delivery) -> Result<Verdict, store::Error> {
+        let Ok(work) = delivery.item.id.parse::<Uuid>() else {
+            tracing::error!("an entry names no work");
+            return Ok(Verdict::Settled);
+        };
+        let me = self.cluster.generation().0;
+        match store::work::claim(&self.store, work, tenant, me, delivery.reclaimed).await? {
+            Claim::Claimed(claimed) => self.attempt(*claimed, delivery).await,
+            // The live holder has an entry of its own, and a waiting one gets another when it is due.
+            Claim::AlreadyDone | Claim::HeldByLiveNode | Claim::NotYet => Ok(Verdict::Settled),
+        }
+    }
+
+    async fn attempt(&self, claimed: Claimed, delivery: &Delivery) -> Result<Verdict, store::Error> {
+        let span = tracing::Span::current();
+        span.record("work.attempt", claimed.hold.attempt);
+        span.record("image.digest", claimed.image.as_str());
+        failpoint::hit(Point::WorkerAfterClaim).await;
+        let started = Instant::now();
+        let hold = claimed.hold;
+        let ended = Attempt { shared: self, claimed, entry: &delivery.entry }.run().await;
+        let (result, verdict) = match ended {
+            Ended::Read(sbom) => {
+                metrics::histogram!(EXTRACTION_DURATION).record(started.elapsed());
+                failpoint::hit(Point::WorkerBeforeComplete).await;
+                ("done", self.complete(&hold, &sbom).await?)
+            }
+            Ended::Failed(failure) => ("failed", self.fail(&hold, &failure).await?),
+            Ended::Unwanted(reason) => (unwanted(reason).0, unwanted(reason).1),
+            Ended::Stopping => {
+                let reason = "the node that read it was stopped".to_owned();
+                ("stopped", self.fail(&hold, &Failure::Passing { reason }).await?)
+            }
+        };
+        metrics::counter!(WORK_ATTEMPTS, "result" => result).increment(1);
+        tracing::info!(result, duration_ms = started.elapsed().as_millis(), "attempt ended");
+        Ok(verdict)
+    }
+
+    async fn complete(&self, hold: &Hold, sbom: &store::work::Extracted) -> Result<Verdict, store::Error> {
+        for tries in 1.. {
+            match store::work::complete(&self.store, hold, sbom).await {
+                Ok(()) => break,
+                Err(store::Error::Stale { .. }) => return self.after_refusal(hold).await,
+                Err(error) if error.is_passing() && tries < COMPLETE_TRIES => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, tries, "sbom not stored yet");
+                    tokio::time::sleep(COMPLETE_BACKOFF.random_delay(tries)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Verdict::Settled)
+    }
+
+    async fn fail(&self, hold: &Hold, failure: &Failure) -> Result<Verdict, store::Error> {
+        match store::work::fail(&self.store, hold, failure).await {
+            Ok(Failed::Again) => {}
+            Ok(Failed::ForGood | Failed::Buried) => {
+                metrics::counter!(JOBS_FINISHED, "result" => "failed").increment(1);
+            }
+            Err(store::Error::Stale { .. }) => return self.after_refusal(hold).await,
+            Err(error) => return Err(error),
+        }
+        Ok(Verdict::Settled)
+    }
+
+    /// The attempt was refused: by one who took it over, or because it had been said before.
+    async fn after_refusal(&self, hold: &Hold) -> Result<Verdict, store::Error> {
+        Ok(match store::work::keep(&self.store, hold).await? {
+            Keep::Stop(reason) => unwanted(reason).1,
+            Keep::Continue => Verdict::Open,
+        })
+    }
+}
+
+/// The word for it, and what becomes of the entry: one that was taken over is the other's now.
+const fn unwanted(reason: StopReason) -> (&'static str, Verdict) {
+    match reason {
+        StopReason::Cancelled => ("cancelled", Verdict::Settled),
+        StopReason::TakenOver => ("taken over", Verdict::Open),
+    }
+}
+
+/// A passing failure that says why, with everything below it.
+fn passing(error: &dyn std::error::Error) -> Failure {
+    Failure::Passing { reason: with_causes(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_slots_is_kept_for_people() {
+        assert_eq!(lanes_of_slots(1), [vec![0, 1, 2]]);
+        assert_eq!(lanes_of_slots(3), [vec![0], vec![0, 1, 2], vec![0, 1, 2]]);
+        assert_eq!(lanes_of_slots(0), Vec::<Vec<usize>>::new());
+    }
+}

@@ -19,6 +19,8 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 pub(crate) struct Child {
     /// What it is, for logs and metrics.
     pub(crate) kind: &'static str,
+    /// Told to stop, the supervisor waits until these have ended; the others it takes with it.
+    pub(crate) ends_by_itself: bool,
     /// Starts it under this supervisor.
     pub(crate) start: Start,
 }
@@ -37,12 +39,15 @@ pub(crate) struct Supervisor {
 pub(crate) enum Message {
     /// Start the child at this place of the list.
     Start(usize),
+    /// Start nobody again, and end when all have that end by themselves.
+    Stop,
 }
 
 /// Who runs, and how often each has failed in a row.
 pub(crate) struct State {
     running: HashMap<ActorId, (usize, Instant)>,
     failures: Vec<u32>,
+    stopping: bool,
 }
 
 impl Actor for Supervisor {
@@ -54,20 +59,27 @@ impl Actor for Supervisor {
         for place in 0..self.children.len() {
             myself.cast(Message::Start(place))?;
         }
-        Ok(State { running: HashMap::new(), failures: vec![0; self.children.len()] })
+        Ok(State { running: HashMap::new(), failures: vec![0; self.children.len()], stopping: false })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Message>,
-        Message::Start(place): Message,
+        message: Message,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match (self.children[place].start)(myself.get_cell()).await {
-            Ok(child) => {
-                state.running.insert(child.get_id(), (place, Instant::now()));
+        match message {
+            Message::Start(_) if state.stopping => {}
+            Message::Start(place) => match (self.children[place].start)(myself.get_cell()).await {
+                Ok(child) => {
+                    state.running.insert(child.get_id(), (place, Instant::now()));
+                }
+                Err(error) => self.start_later(&myself, state, place, &error.to_string()),
+            },
+            Message::Stop => {
+                state.stopping = true;
+                self.end_if_alone(&myself, state);
             }
-            Err(error) => self.start_later(&myself, state, place, &error.to_string()),
         }
         Ok(())
     }
@@ -84,6 +96,10 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         let Some((place, since)) = state.running.remove(&child.get_id()) else { return Ok(()) };
+        if state.stopping {
+            self.end_if_alone(&myself, state);
+            return Ok(());
+        }
         if since.elapsed() > FORGIVEN_AFTER {
             state.failures[place] = 0;
         }
@@ -93,6 +109,12 @@ impl Actor for Supervisor {
 }
 
 impl Supervisor {
+    fn end_if_alone(&self, myself: &ActorRef<Message>, state: &State) {
+        if !state.running.values().any(|(place, _)| self.children[*place].ends_by_itself) {
+            myself.stop(None);
+        }
+    }
+
     fn start_later(&self, myself: &ActorRef<Message>, state: &mut State, place: usize, reason: &str) {
         state.failures[place] = state.failures[place].saturating_add(1);
         let delay = self.backoff.random_delay(state.failures[place]);
@@ -111,52 +133,83 @@ impl Supervisor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio::sync::mpsc;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::task::JoinHandle;
 
     use super::*;
 
-    /// Tells that it started, then fails at its first message.
-    struct Fragile(Arc<mpsc::UnboundedSender<()>>);
+    /// Tells that it started; panics at the message `true`, ends at `false`.
+    struct Fragile(UnboundedSender<ActorRef<bool>>);
 
     impl Actor for Fragile {
-        type Msg = ();
+        type Msg = bool;
         type State = ();
         type Arguments = ();
 
-        async fn pre_start(&self, myself: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
-            self.0.send(())?;
-            myself.cast(())?;
-            Ok(())
+        async fn pre_start(&self, myself: ActorRef<bool>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(self.0.send(myself)?)
         }
 
-        async fn handle(&self, _: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
-            panic!("as it must");
+        async fn handle(
+            &self,
+            myself: ActorRef<bool>,
+            fail: bool,
+            (): &mut (),
+        ) -> Result<(), ActorProcessingErr> {
+            assert!(!fail, "as it was told");
+            myself.stop(None);
+            Ok(())
         }
     }
 
-    #[tokio::test]
-    async fn a_child_that_fails_is_started_again_and_the_last_stop_is_final() {
-        let (started, mut starts) = mpsc::unbounded_channel();
-        let started = Arc::new(started);
+    type Started = UnboundedReceiver<ActorRef<bool>>;
+
+    async fn supervise(ends_by_itself: bool) -> (ActorRef<Message>, JoinHandle<()>, Started) {
+        let (sender, started) = unbounded_channel();
         let start: Start = Box::new(move |supervisor| {
-            let child = Fragile(started.clone());
+            let child = Fragile(sender.clone());
             Box::pin(async move { Ok(Actor::spawn_linked(None, child, (), supervisor).await?.0.get_cell()) })
         });
         let backoff = Backoff { first: Duration::from_millis(1), max: Duration::from_millis(2) };
-        let supervisor = Supervisor { children: vec![Child { kind: "fragile", start }], backoff };
-        let (supervisor, ended) = Actor::spawn(None, supervisor, ()).await.expect("it starts");
-        for _ in 0..3 {
-            let next = tokio::time::timeout(Duration::from_secs(10), starts.recv()).await;
-            assert_eq!(next, Ok(Some(())));
+        let children = vec![Child { kind: "fragile", ends_by_itself, start }];
+        let (supervisor, ended) =
+            Actor::spawn(None, Supervisor { children, backoff }, ()).await.expect("it starts");
+        (supervisor, ended, started)
+    }
+
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), future).await.expect("it takes no time")
+    }
+
+    #[tokio::test]
+    async fn a_child_that_fails_or_ends_is_started_again() {
+        let (supervisor, ended, mut started) = supervise(false).await;
+        for fail in [true, false, true] {
+            let child = within(started.recv()).await.expect("it is started");
+            child.cast(fail).expect("it takes messages");
         }
+        within(started.recv()).await.expect("it is started");
         supervisor.stop(None);
-        ended.await.expect("it ends");
-        drop(supervisor);
-        // The channel closes when the last child is gone: nobody starts another.
-        let closed =
-            tokio::time::timeout(Duration::from_secs(10), async { while starts.recv().await.is_some() {} });
-        assert_eq!(closed.await, Ok(()));
+        within(ended).await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn told_to_stop_it_waits_for_those_who_end_by_themselves() {
+        let (supervisor, ended, mut started) = supervise(true).await;
+        let child = within(started.recv()).await.expect("it is started");
+        supervisor.cast(Message::Stop).expect("it takes messages");
+        assert!(!ended.is_finished());
+        child.cast(false).expect("it takes messages");
+        within(ended).await.expect("it ends");
+        assert!(started.try_recv().is_err(), "nobody is started again");
+    }
+
+    #[tokio::test]
+    async fn told_to_stop_it_takes_the_others_with_it() {
+        let (supervisor, ended, mut started) = supervise(false).await;
+        let child = within(started.recv()).await.expect("it is started");
+        supervisor.cast(Message::Stop).expect("it takes messages");
+        within(ended).await.expect("it ends");
+        within(child.wait(None)).await.expect("it is gone too");
     }
 }

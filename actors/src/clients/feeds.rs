@@ -80,6 +80,9 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// There is no TLS provider, or no certificate to trust.
+    #[error("no HTTPS client can be made")]
+    NoClient(#[source] reqwest::Error),
     /// Nobody answered, or the answer broke off.
     #[error("cannot fetch {url}")]
     Unreachable {
@@ -189,7 +192,7 @@ impl Feeds {
     ///
     /// # Errors
     /// When the process has no TLS provider or no certificates to trust.
-    pub fn new(limits: Limits, plain_http: bool) -> Result<Self, reqwest::Error> {
+    pub fn new(limits: Limits, plain_http: bool) -> Result<Self, Error> {
         let redirects = limits.redirects;
         let policy = reqwest::redirect::Policy::custom(move |attempt| {
             let encrypted = plain_http || attempt.url().scheme() == "https";
@@ -207,7 +210,8 @@ impl Feeds {
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(limits.silence)
             .timeout(limits.download_time)
-            .build()?;
+            .build()
+            .map_err(Error::NoClient)?;
         Ok(Self { http, limits, plain_http })
     }
 
@@ -216,7 +220,8 @@ impl Feeds {
         match Source::parse(uri, self.plain_http)? {
             Source::Folder(path) => {
                 let limits = self.limits.clone();
-                let records: Records = Box::new(Folder::open(path, limits)?);
+                let place = path.display().to_string();
+                let records = list(place, move || Folder::open(path, limits)).await?;
                 Ok(Opened::Records { etag: None, records })
             }
             Source::Archive(url) => self.download(url, etag).await,
@@ -239,7 +244,7 @@ impl Feeds {
         let file = self.store(&url, response).await?;
         let limits = self.limits.clone();
         let place = url.to_string();
-        let records: Records = Box::new(Archive::open(place, file, limits)?);
+        let records = list(place.clone(), move || Archive::open(place, file, limits)).await?;
         Ok(Opened::Records { etag, records })
     }
 
@@ -261,6 +266,19 @@ impl Feeds {
         metrics::counter!(crate::metrics::FEED_DOWNLOAD_BYTES).increment(read);
         Ok(file.into_std().await)
     }
+}
+
+/// Lists what a source holds, away from the threads that wait.
+async fn list<R>(
+    place: String,
+    open: impl FnOnce() -> Result<R, Error> + Send + 'static,
+) -> Result<Records, Error>
+where
+    R: Iterator<Item = Result<Record, Error>> + Send + 'static,
+{
+    let opened = tokio::task::spawn_blocking(open).await;
+    let records = opened.map_err(|panicked| Error::unreadable(&place)(std::io::Error::other(panicked)))??;
+    Ok(Box::new(records))
 }
 
 #[cfg(test)]

@@ -118,10 +118,7 @@ fn a_folder_is_bounded_in_files_records_and_bytes() {
     };
     let files = with(|limits| limits.files = 1);
     assert_eq!(files, Err(format!("{} has more than 1 files", folder.path().display())));
-    assert_eq!(
-        with(|limits| limits.records.records = 2),
-        Err("a.jsonl has more than 2 records".to_owned())
-    );
+    assert_eq!(with(|limits| limits.records.records = 2), Err("a.jsonl has more than 2 records".to_owned()));
     assert_eq!(with(|limits| limits.unpacked_bytes = 5), Err("a.jsonl:3 has more than 5 bytes".to_owned()));
     let what = || "it is longer than 2 bytes".to_owned();
     let expected = vec![

@@ -1,0 +1,94 @@
+//! What the actors of a node are told, and what they are handed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Objects, Store};
+use tokio::sync::Semaphore;
+
+use crate::clients::feeds::{Feeds, Limits};
+use crate::effects::Committer;
+use crate::index_cache::IndexCache;
+use crate::sweeper::SweepTiming;
+
+/// Settings of a node's actors.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Images read at once. With two or more, one is kept for the interactive lane; 0 for a node that
+    /// reads none.
+    pub worker_slots: usize,
+    /// Jobs let in for each worker slot of the cluster: the ones under way and those kept ready behind.
+    pub jobs_per_slot: u32,
+    /// Images evaluated at once.
+    pub evaluations: usize,
+    /// The lease of work in the streams, as the cluster has it.
+    pub work_lease: Duration,
+    /// When the sweeper does what.
+    pub sweep: SweepTiming,
+    /// Bounds on feed sources.
+    pub feeds: Limits,
+    /// Whether feeds may come over `http://`: for tests and private mirrors.
+    pub plain_http_feeds: bool,
+    /// Bounds on images.
+    pub inventory: inventory::Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            worker_slots: 2,
+            jobs_per_slot: 4,
+            evaluations: 2,
+            work_lease: Duration::from_secs(10),
+            sweep: SweepTiming::default(),
+            feeds: Limits::default(),
+            plain_http_feeds: false,
+            inventory: inventory::Limits::DEFAULT,
+        }
+    }
+}
+
+impl Config {
+    /// The same with short times, for tests.
+    #[must_use]
+    pub fn test_profile(self) -> Self {
+        Self { sweep: SweepTiming::TEST, work_lease: Duration::from_secs(1), ..self }
+    }
+
+    /// How often a worker renews its lease and asks whether to go on: three times a lease, and at least
+    /// once a second, so that a cancelled or overdue job stops within one.
+    pub(crate) fn keep_every(&self) -> Duration {
+        (self.work_lease / 3).clamp(Duration::from_millis(50), Duration::from_millis(800))
+    }
+}
+
+/// What the actors of a node are handed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+    pub(crate) objects: Objects,
+    pub(crate) sources: Feeds,
+    pub(crate) committer: Committer,
+    pub(crate) indexes: IndexCache,
+    pub(crate) evaluations: Arc<Semaphore>,
+}
+
+impl Deps {
+    /// Prepares them; must run inside a tokio runtime, after the process's TLS provider is installed.
+    ///
+    /// # Errors
+    /// When no HTTPS client can be built.
+    pub fn new(config: Config, store: Store, objects: Objects) -> Result<Self, crate::clients::feeds::Error> {
+        let sources = Feeds::new(config.feeds.clone(), config.plain_http_feeds)?;
+        Ok(Self {
+            sources,
+            committer: Committer::start(store.clone()),
+            indexes: IndexCache::new(store.clone(), config.feeds.records.clone()),
+            evaluations: Arc::new(Semaphore::new(config.evaluations.max(1))),
+            config: Arc::new(config),
+            store,
+            objects,
+        })
+    }
+}

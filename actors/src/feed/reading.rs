@@ -1,0 +1,218 @@
+//! From a source's records to batches for the store. Synchronous: runs on a blocking thread.
+
+use std::collections::HashSet;
+use std::mem;
+
+use advisory::Limits;
+use advisory::formats::Format;
+use model::Digest;
+use store::feeds::{Observed, Unreadable};
+
+use crate::clients::feeds::{Error, Record};
+
+/// A batch is full at so many records …
+const BATCH_RECORDS: usize = 1_000;
+/// … or so many bytes.
+const BATCH_BYTES: usize = 8 << 20;
+/// Unreadable records kept at once; they are rare.
+const BATCH_UNREADABLE: usize = 100;
+
+/// Records on their way to the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Batch {
+    /// Each is one advisory.
+    Observed(Vec<Observed>),
+    /// Each has its reason.
+    Unreadable(Vec<Unreadable>),
+}
+
+/// What a source listed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Ids of what could be read, and of what is there but could not, as far as its place names it.
+    pub(super) ids: Vec<String>,
+    /// How many could be read.
+    pub(super) readable: u64,
+    /// How many could not.
+    pub(super) unreadable: u64,
+    /// Entries inside of readable records that were passed over.
+    pub(super) problems: u64,
+}
+
+/// Nobody takes the batches any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Abandoned;
+
+/// Reads all records and hands them on in batches. `emit` says whether anybody takes them.
+pub(super) fn read(
+    records: impl Iterator<Item = Result<Record, Error>>,
+    format: &Format,
+    limits: &Limits,
+    emit: impl FnMut(Batch) -> bool,
+) -> Result<Result<Listing, Abandoned>, Error> {
+    let mut reader = Reader {
+        emit,
+        observed: Vec::new(),
+        bytes: 0,
+        unreadable: Vec::new(),
+        seen: HashSet::new(),
+        named: Vec::new(),
+        listing: Listing::default(),
+    };
+    for record in records {
+        let go_on = match record? {
+            Record::Document { place, bytes } => reader.document(place, bytes, format, limits),
+            Record::Unreadable { place, what } => reader.refuse(place, what, Vec::new()),
+        };
+        if !go_on {
+            return Ok(Err(Abandoned));
+        }
+    }
+    Ok(reader.finish())
+}
+
+struct Reader<E> {
+    emit: E,
+    observed: Vec<Observed>,
+    bytes: usize,
+    unreadable: Vec<Unreadable>,
+    seen: HashSet<String>,
+    named: Vec<String>,
+    listing: Listing,
+}
+
+impl<E: FnMut(Batch) -> bool> Reader<E> {
+    fn document(&mut self, place: String, bytes: Vec<u8>, format: &Format, limits: &Limits) -> bool {
+        let (id, problems) = match (format.parse)(&bytes, limits) {
+            Ok((advisory, problems)) => (advisory.id, problems),
+            Err(error) => return self.refuse(place, error.to_string(), bytes),
+        };
+        if !self.seen.insert(id.clone()) {
+            // Two texts of one id would supersede each other at every refresh.
+            return self.refuse(place, format!("{id} is listed more than once"), bytes);
+        }
+        self.listing.readable += 1;
+        self.listing.problems += problems.len() as u64;
+        self.bytes += bytes.len();
+        let digest = Digest::of(&bytes);
+        self.observed.push(Observed { advisory_id: id, digest, document: bytes });
+        if self.observed.len() < BATCH_RECORDS && self.bytes < BATCH_BYTES {
+            return true;
+        }
+        self.bytes = 0;
+        (self.emit)(Batch::Observed(mem::take(&mut self.observed)))
+    }
+
+    fn refuse(&mut self, place: String, reason: String, document: Vec<u8>) -> bool {
+        self.listing.unreadable += 1;
+        // Such a file is named after its advisory: what was readable in it last time still stands.
+        if let Some(id) = place.rsplit('/').next().and_then(|name| name.strip_suffix(".json")) {
+            self.named.push(id.to_owned());
+        }
+        self.unreadable.push(Unreadable { entry: place, reason, document });
+        self.unreadable.len() < BATCH_UNREADABLE
+            || (self.emit)(Batch::Unreadable(mem::take(&mut self.unreadable)))
+    }
+
+    fn finish(mut self) -> Result<Listing, Abandoned> {
+        let observed = self.observed.is_empty() || (self.emit)(Batch::Observed(self.observed));
+        let unreadable = self.unreadable.is_empty() || (self.emit)(Batch::Unreadable(self.unreadable));
+        if !observed || !unreadable {
+            return Err(Abandoned);
+        }
+        self.seen.extend(self.named);
+        self.listing.ids = self.seen.into_iter().collect();
+        self.listing.ids.sort();
+        Ok(self.listing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use advisory::formats::by_word;
+
+    use super::*;
+
+    fn document(place: &str, text: &str) -> Result<Record, Error> {
+        Ok(Record::Document { place: place.to_owned(), bytes: text.as_bytes().to_vec() })
+    }
+
+    fn observed(id: &str, text: &str) -> Observed {
+        let document = text.as_bytes().to_vec();
+        Observed { advisory_id: id.to_owned(), digest: Digest::of(&document), document }
+    }
+
+    fn run(records: Vec<Result<Record, Error>>) -> (Result<Listing, Abandoned>, Vec<Batch>) {
+        let mut batches = Vec::new();
+        let format = by_word("osv").expect("it is in the table");
+        let listing = read(records.into_iter(), format, &Limits::default(), |batch| {
+            batches.push(batch);
+            true
+        });
+        (listing.expect("the source goes on to its end"), batches)
+    }
+
+    #[test]
+    fn readable_and_unreadable_records_go_their_ways() {
+        let (listing, batches) = run(vec![
+            document("a.jsonl:1", r#"{"id":"A-1"}"#),
+            document("a.jsonl:2", "{"),
+            document("a.jsonl:3", r#"{"id":"A-2"}"#),
+        ]);
+        let ids = vec!["A-1".to_owned(), "A-2".to_owned()];
+        assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, problems: 0 }));
+        let [Batch::Observed(good), Batch::Unreadable(bad)] = &batches[..] else { panic!("{batches:?}") };
+        assert_eq!(good, &[observed("A-1", r#"{"id":"A-1"}"#), observed("A-2", r#"{"id":"A-2"}"#)]);
+        assert_eq!((bad[0].entry.as_str(), &bad[0].document[..]), ("a.jsonl:2", &b"{"[..]));
+    }
+
+    #[test]
+    fn an_id_counts_once_and_the_second_is_kept_aside() {
+        let (listing, batches) =
+            run(vec![document("a", r#"{"id":"A-1"}"#), document("b", r#"{"id":"A-1","details":"x"}"#)]);
+        assert_eq!(listing.map(|listing| (listing.readable, listing.unreadable)), Ok((1, 1)));
+        let [_, Batch::Unreadable(bad)] = &batches[..] else { panic!("{batches:?}") };
+        assert_eq!(bad[0].reason, "A-1 is listed more than once");
+    }
+
+    #[test]
+    fn a_file_that_became_unreadable_still_lists_its_advisory() {
+        let (listing, _) = run(vec![document("npm/GHSA-1.json", "broken"), document("b.jsonl:1", "broken")]);
+        assert_eq!(listing.map(|listing| listing.ids), Ok(vec!["GHSA-1".to_owned()]));
+    }
+
+    #[test]
+    fn batches_are_bounded_and_lose_nothing() {
+        let records = (0..2_500).map(|n| document("a", &format!(r#"{{"id":"A-{n}"}}"#))).collect();
+        let (listing, batches) = run(records);
+        let sizes: Vec<_> = batches
+            .iter()
+            .map(|batch| match batch {
+                Batch::Observed(records) => records.len(),
+                Batch::Unreadable(records) => panic!("{records:?}"),
+            })
+            .collect();
+        assert_eq!(sizes, [1_000, 1_000, 500]);
+        assert_eq!(listing.map(|listing| listing.ids.len()), Ok(2_500));
+    }
+
+    #[test]
+    fn reading_ends_when_nobody_takes_the_batches() {
+        let records = (0..5_000).map(|n| document("a", &format!(r#"{{"id":"A-{n}"}}"#)));
+        let format = by_word("osv").expect("it is in the table");
+        let mut batches = 0;
+        let ended = read(records, format, &Limits::default(), |_| {
+            batches += 1;
+            false
+        });
+        assert_eq!((ended.expect("the source is fine"), batches), (Err(Abandoned), 1));
+    }
+
+    #[test]
+    fn a_source_that_breaks_off_is_an_error() {
+        let broken = Error::TooLarge { place: "a".to_owned(), limit: 1, unit: "records" };
+        let format = by_word("osv").expect("it is in the table");
+        let ended = read([Err(broken)].into_iter(), format, &Limits::default(), |_| true);
+        assert_eq!(ended.map_err(|error| error.to_string()), Err("a has more than 1 records".to_owned()));
+    }
+}

@@ -1,0 +1,135 @@
+//! One attempt at one image: the reading on a blocking thread, and beside it, several times a lease,
+//! the question whether anybody still wants it.
+
+use std::io;
+
+use bytes::Bytes;
+use cluster::streams::WorkEntry;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use inventory::LayerDescriptor;
+use model::{Digest, Sbom, TenantId};
+use store::Objects;
+use store::work::{Claimed, Extracted, Failure, Keep, StopReason};
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::reading::{Brake, LayerReader};
+use super::{Shared, passing};
+use crate::failpoint::{self, Point};
+
+/// An attempt under way.
+pub(super) struct Attempt<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) claimed: Claimed,
+    pub(super) entry: &'a WorkEntry,
+}
+
+/// How it ended.
+pub(super) enum Ended {
+    /// With an SBOM.
+    Read(Box<Extracted>),
+    /// Without one.
+    Failed(Failure),
+    /// Nobody waits for it here any more.
+    Unwanted(StopReason),
+    /// This node is stopping.
+    Stopping,
+}
+
+impl Attempt<'_> {
+    pub(super) async fn run(self) -> Ended {
+        let brake = Brake::default();
+        // Whichever way this ends, and if it is dropped: the thread gives up at its next read.
+        let _pull = brake.pull_on_drop();
+        let mut reading = tokio::task::spawn_blocking(self.reading(brake));
+        let mut beat = interval(self.shared.keep_every);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                read = &mut reading => return ended(read),
+                _ = beat.tick() => if let Some(reason) = self.keep().await {
+                    return Ended::Unwanted(reason);
+                },
+                () = self.shared.stop.cancelled() => return Ended::Stopping,
+            }
+        }
+    }
+
+    /// What the blocking thread does.
+    fn reading(
+        &self,
+        brake: Brake,
+    ) -> impl FnOnce() -> Result<Extracted, Box<inventory::LayerError>> + use<> {
+        let (objects, limits) = (self.shared.objects.clone(), self.shared.limits.clone());
+        let tenant = self.claimed.hold.tenant;
+        let layers: Vec<_> = self.claimed.layers.iter().map(descriptor).collect();
+        let (runtime, span) = (Handle::current(), tracing::Span::current());
+        move || {
+            let _entered = span.entered();
+            let sbom = inventory::scan(&layers, &limits, |layer| {
+                runtime.block_on(failpoint::hit(Point::WorkerMidExtraction));
+                let blob = runtime.block_on(open(&objects, tenant, &layer.digest))?;
+                Ok(LayerReader::new(blob, brake.clone()))
+            })?;
+            Ok(extracted(&sbom))
+        }
+    }
+
+    /// Renews the lease, and asks the store. Trouble with either is no reason to stop: an attempt that
+    /// was taken over meanwhile is refused when it ends.
+    async fn keep(&self) -> Option<StopReason> {
+        if let Err(error) = self.shared.cluster.work().renew(self.entry).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "lease not renewed");
+        }
+        match store::work::keep(&self.shared.store, &self.claimed.hold).await {
+            Ok(Keep::Continue) => None,
+            Ok(Keep::Stop(reason)) => Some(reason),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "cannot ask whether to go on");
+                None
+            }
+        }
+    }
+}
+
+type Blob = SyncIoBridge<StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>>;
+
+/// A blob as a blocking reader; no more of it is held than one chunk.
+async fn open(objects: &Objects, tenant: TenantId, digest: &Digest) -> io::Result<Blob> {
+    let blob = objects.get_blob(tenant, digest).await.map_err(io::Error::other)?;
+    Ok(SyncIoBridge::new(StreamReader::new(blob.boxed())))
+}
+
+fn descriptor(layer: &store::images::Layer) -> LayerDescriptor {
+    LayerDescriptor {
+        digest: layer.digest.clone(),
+        size: layer.size,
+        media_type: layer.media_type.clone(),
+        diff_id: layer.diff_id.clone(),
+    }
+}
+
+fn extracted(sbom: &Sbom) -> Extracted {
+    let document = inventory::sbom::document(sbom);
+    Extracted {
+        digest: Digest::of(&document),
+        document,
+        components: u32::try_from(sbom.components.len()).unwrap_or(u32::MAX),
+        extractor: inventory::EXTRACTOR.to_owned(),
+    }
+}
+
+fn ended(read: Result<Result<Extracted, Box<inventory::LayerError>>, JoinError>) -> Ended {
+    match read {
+        Ok(Ok(sbom)) => Ended::Read(Box::new(sbom)),
+        Ok(Err(error)) if error.reason.is_permanent() => Ended::Failed(Failure::Permanent {
+            code: error.reason.code().to_owned(),
+            reason: error.to_string(),
+        }),
+        Ok(Err(error)) => Ended::Failed(passing(error.as_ref())),
+        Err(panicked) => Ended::Failed(passing(&panicked)),
+    }
+}

@@ -1,0 +1,140 @@
+//! Finds what stands still and rings for it, whatever the cause: a lost bell costs time, never a job.
+//!
+//! One in the cluster: the entity `system/…/sweeper`, alive at all times. It also ends jobs whose
+//! deadline is over, which the workers that hold them notice at their next question.
+
+mod clock;
+mod memory;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, EntityContext, EntityFactory, EntityKey, EntityMessage};
+use model::TenantId;
+use ractor::ActorRef;
+use store::Store;
+
+use self::clock::{Clock, Haste};
+use self::memory::Memory;
+use crate::Deps;
+use crate::bells;
+use crate::entity::{Entity, Factory, Trouble};
+use crate::metrics::{JOBS_OVERDUE, SWEPT};
+
+/// Its id within the kind `system`.
+const NAME: &str = "sweeper";
+
+/// When the sweeper does what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepTiming {
+    /// Between two looks at deadlines; how late a deadline may be noticed.
+    pub tick: Duration,
+    /// Between two looks at everything unfinished.
+    pub every: Duration,
+    /// What has not moved for this long is rung for. Each further ring for the same waits twice as long …
+    pub older_than: Duration,
+    /// … up to this.
+    pub longest: Duration,
+}
+
+impl SweepTiming {
+    /// Short times, for tests.
+    pub const TEST: Self = Self {
+        tick: Duration::from_millis(200),
+        every: Duration::from_millis(500),
+        older_than: Duration::from_secs(1),
+        longest: Duration::from_secs(4),
+    };
+}
+
+impl Default for SweepTiming {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(500),
+            every: Duration::from_secs(5),
+            older_than: Duration::from_secs(15),
+            longest: Duration::from_secs(600),
+        }
+    }
+}
+
+struct Sweeper {
+    store: Store,
+    cluster: Cluster,
+    timing: SweepTiming,
+    clock: Arc<Clock>,
+}
+
+/// The sweeper's key.
+pub fn key() -> EntityKey {
+    EntityKey::new(Sweeper::KIND, TenantId::SYSTEM.as_uuid(), NAME)
+}
+
+pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
+    let deps = deps.clone();
+    Factory::new(move |context: EntityContext| {
+        (*context.key.id == *NAME).then(|| Sweeper {
+            store: deps.store.clone(),
+            cluster: context.cluster,
+            timing: deps.config.sweep,
+            clock: Arc::default(),
+        })
+    })
+    .with_residents(vec![key()])
+    .shared()
+}
+
+/// What it has learned.
+#[derive(Default)]
+struct State {
+    swept: Option<Instant>,
+    memory: Memory,
+}
+
+impl Entity for Sweeper {
+    const KIND: &'static str = "system";
+    type State = State;
+
+    fn started(&self, myself: &ActorRef<EntityMessage>) {
+        self.clock.start(&self.cluster, self.timing.tick, myself.clone());
+    }
+
+    async fn catch_up(&self, state: &mut State) -> Result<(), Trouble> {
+        let overdue = store::sweep::expire_overdue(&self.store).await?;
+        metrics::counter!(JOBS_OVERDUE).increment(u64::from(overdue));
+        let haste = self.clock.haste();
+        let due = state.swept.is_none_or(|swept| swept.elapsed() >= self.timing.every);
+        match haste {
+            Haste::None if !due => return Ok(()),
+            Haste::None | Haste::Look => {}
+            Haste::Everything => state.memory.clear(),
+        }
+        let now = Instant::now();
+        self.sweep(haste, &mut state.memory, now).await?;
+        state.swept = Some(now);
+        Ok(())
+    }
+}
+
+impl Sweeper {
+    async fn sweep(&self, haste: Haste, memory: &mut Memory, now: Instant) -> Result<(), Trouble> {
+        let older_than = match haste {
+            Haste::Everything => Duration::ZERO,
+            Haste::None | Haste::Look => self.timing.older_than,
+        };
+        let mut tx = self.store.fleet().await?;
+        let found = store::sweep::find(&mut tx, older_than).await?;
+        tx.commit().await?;
+        let due = memory.due(found, now, &self.timing);
+        // They do not go through the outbox, so what fails here is found again.
+        if let Err(error) = bells::ring(&self.cluster, &due).await {
+            memory.forget(&due);
+            return Err(Trouble::Failed(Box::new(error)));
+        }
+        metrics::counter!(SWEPT).increment(due.len() as u64);
+        if !due.is_empty() {
+            tracing::info!(bells = due.len(), ?haste, "rang for what stood still");
+        }
+        Ok(())
+    }
+}

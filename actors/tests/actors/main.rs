@@ -1,0 +1,10 @@
+//! The actors against a real PostgreSQL and a real Valkey: `scripts/with-servers cargo test -p actors`.
+//!
+//! With the feature `failpoints`, also what happens when they are held or killed at a named place.
+
+mod demo;
+mod feeds;
+#[cfg(feature = "failpoints")]
+mod held;
+mod scans;
+mod world;
