@@ -235,6 +235,13 @@ fn what_is_no_file_is_no_package_and_says_so() {
 }
 
 #[test]
+fn what_was_refused_is_forgotten_when_a_later_entry_takes_its_place() {
+    let archive = Tar::new().entry(b'6', "a.egg-info", "", "").file("a.egg-info", egg("a")).end();
+    let sbom = scan_archives(&[archive]).unwrap();
+    assert_eq!((packages(&sbom), sbom.problems), (vec!["a 1".to_owned()], vec![]));
+}
+
+#[test]
 fn sparse_files_cost_their_logical_size_and_are_not_read() {
     let gnu_sparse = |size: u64, name: &[u8]| {
         Tar::new().header(b'S', name, b"", 18, |block| {
@@ -346,6 +353,12 @@ fn entries_where_nothing_can_be_are_refused() {
     check_archive(below_file, Err(Reason::ImpossiblePath));
     let in_loop = Tar::new().symlink("x", "y").symlink("y", "x").file("x/b.egg-info", egg("b")).end();
     check_archive(in_loop, Err(Reason::ImpossiblePath));
+    // The link through which `d/l` was reached is replaced by an entry that goes through it.
+    let sawn_off = Tar::new().symlink("d/l", ".").file("d/l/l", "x").file("d/l/b.egg-info", egg("b")).end();
+    check_archive(sawn_off, Err(Reason::ImpossiblePath));
+    let cut_down =
+        Tar::new().symlink("d/up", "..").file("d/up/d", "x").file("d/up/b.egg-info", egg("b")).end();
+    check_archive(cut_down, Err(Reason::ImpossiblePath));
     let loop_alone = Tar::new().symlink("x", "y").symlink("y", "x").file("b.egg-info", egg("b")).end();
     check_archive(loop_alone, Ok(&["b"]));
 }
