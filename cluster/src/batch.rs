@@ -97,69 +97,69 @@ where
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use futures::future::join_all;
     use tokio::sync::Semaphore;
 
     use super::*;
 
-    /// A batcher that answers (item, size of its batch), one batch for each permit of the gate.
-    fn gated(batch_max: usize, queue_max: usize) -> (Batcher<u32, (u32, usize)>, Arc<Semaphore>) {
+    type Sized = Batcher<u32, (u32, usize)>;
+
+    /// A batcher that answers (item, size of its batch), one batch for each permit of the gate; and a
+    /// channel that tells of each batch when it begins.
+    fn gated(batch_max: usize, queue_max: usize) -> (Sized, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {
         let gate = Arc::new(Semaphore::new(0));
+        let (begun, begins) = mpsc::unbounded_channel();
         let pass = gate.clone();
         let batcher = Batcher::start(batch_max, queue_max, move |items: Vec<u32>| {
+            let size = items.len();
+            begun.send(size).expect("the test listens");
             let pass = pass.clone();
             async move {
                 pass.acquire().await.expect("gate is open").forget();
-                assert!(!items.contains(&13), "unlucky");
-                let size = items.len();
+                assert!(!items.contains(&1313), "unlucky");
                 items.into_iter().map(|item| (item, size)).collect()
             }
         });
-        (batcher, gate)
+        (batcher, gate, begins)
+    }
+
+    async fn submit(batcher: Sized, item: u32) -> Result<(u32, usize), BatchError> {
+        batcher.submit(item).await
+    }
+
+    async fn until_waiting(batcher: &Sized, items: usize) {
+        let waiting = async {
+            while batcher.queue.max_capacity() - batcher.queue.capacity() < items {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("the items are queued");
     }
 
     #[tokio::test]
     async fn what_arrives_during_a_commit_makes_up_the_next_batch() {
-        let (batcher, gate) = gated(64, 1024);
-        let first = tokio::spawn({
-            let batcher = batcher.clone();
-            async move { batcher.submit(0).await }
-        });
-        while batcher.queue.capacity() < 1024 || !gate_is_awaited(&batcher) {
-            tokio::task::yield_now().await;
-        }
+        let (batcher, gate, mut begins) = gated(64, 1024);
+        let first = tokio::spawn(submit(batcher.clone(), 0));
+        assert_eq!(begins.recv().await, Some(1));
         let later: Vec<_> = (1..=100).map(|n| tokio::spawn(submit(batcher.clone(), n))).collect();
-        while batcher.queue.capacity() > 1024 - 100 {
-            tokio::task::yield_now().await;
-        }
+        until_waiting(&batcher, 100).await;
         gate.add_permits(3);
         assert_eq!(first.await.unwrap(), Ok((0, 1)));
-        let sizes: Vec<_> = join_all(later).await.into_iter().map(|r| r.unwrap().unwrap().1).collect();
-        assert_eq!(
-            (sizes.iter().filter(|s| **s == 64).count(), sizes.iter().filter(|s| **s == 36).count()),
-            (64, 36)
-        );
-    }
-
-    /// The first item has left the queue once its place is free again.
-    fn gate_is_awaited(batcher: &Batcher<u32, (u32, usize)>) -> bool {
-        batcher.queue.capacity() == batcher.queue.max_capacity()
-    }
-
-    async fn submit(batcher: Batcher<u32, (u32, usize)>, item: u32) -> Result<(u32, usize), BatchError> {
-        batcher.submit(item).await
+        let answers: Vec<_> = join_all(later).await.into_iter().map(|r| r.unwrap().unwrap()).collect();
+        assert_eq!(answers.iter().map(|(item, _)| *item).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+        let of = |size| answers.iter().filter(|(_, s)| *s == size).count();
+        assert_eq!((of(64), of(36)), (64, 36));
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_and_a_panic_loses_one_batch_only() {
-        let (batcher, gate) = gated(1, 1);
-        let unlucky = tokio::spawn(submit(batcher.clone(), 13));
-        tokio::task::yield_now().await;
+        let (batcher, gate, mut begins) = gated(1, 1);
+        let unlucky = tokio::spawn(submit(batcher.clone(), 1313));
+        assert_eq!(begins.recv().await, Some(1));
         let queued = tokio::spawn(submit(batcher.clone(), 2));
-        while batcher.queue.capacity() > 0 {
-            tokio::task::yield_now().await;
-        }
+        until_waiting(&batcher, 1).await;
         assert_eq!(batcher.try_submit(3).await, Err(BatchError::Busy));
         gate.add_permits(2);
         assert_eq!(unlucky.await.unwrap(), Err(BatchError::Lost));

@@ -11,6 +11,7 @@ use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, View};
 use crate::config::Config;
 use crate::entities::{EntityFactory, Undelivered};
 use crate::key::EntityKey;
+use crate::placement::Placement;
 use crate::streams::{Bells, StreamError, Work};
 
 /// One node of the cluster. Cheap to clone; the node runs until [`Cluster::shutdown`] or until it is
@@ -91,38 +92,6 @@ pub enum StartError {
     /// A part of the node did not start.
     #[error("a part of the node did not start")]
     Actor(#[from] ractor::SpawnErr),
-}
-
-/// Who owns one partition, and who should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PartitionOwner {
-    /// The owner by the authority, as last read.
-    pub owner: Option<Gen>,
-    /// The epoch of that ownership.
-    pub epoch: i64,
-    /// The owner by the ring; `None` when no node may own anything.
-    pub wished: Option<Gen>,
-}
-
-/// All partitions, as this node knows them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Placement {
-    /// The view whose ring gave the wishes.
-    pub view: i64,
-    /// By partition.
-    pub partitions: Vec<PartitionOwner>,
-}
-
-impl Placement {
-    /// How many partitions this generation owns.
-    pub fn owned_by(&self, generation: Gen) -> usize {
-        self.partitions.iter().filter(|p| p.owner == Some(generation)).count()
-    }
-
-    /// How many are not yet where the ring wishes them.
-    pub fn moving(&self) -> usize {
-        self.partitions.iter().filter(|p| p.wished.is_some() && p.owner != p.wished).count()
-    }
 }
 
 /// Where an entity lives.

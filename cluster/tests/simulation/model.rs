@@ -1,0 +1,244 @@
+//! The authority in memory: what the SQL does, and a ledger that judges it.
+//!
+//! The ledger does not trust the rows: it keeps its own history of owners and writes and complains.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cluster::{Gen, Join, Lease, Member, MemberState, NewMember, PartitionRow, Rival, View};
+
+/// A vote counts for this long.
+const VOTE_LASTS: Duration = Duration::from_secs(20);
+
+/// Membership and ownership tables.
+#[derive(Debug)]
+pub struct Model {
+    version: i64,
+    rows: BTreeMap<Gen, Row>,
+    votes: BTreeMap<(Gen, Gen), (Option<i64>, Duration)>,
+    owners: Vec<(Option<Gen>, i64)>,
+    /// Whether writes are checked against the epoch. Off only in the negative control.
+    pub fence: bool,
+    pub ledger: Ledger,
+}
+
+#[derive(Debug)]
+struct Row {
+    member: Member,
+    last_beat: Duration,
+}
+
+/// What happened, and what must not have.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    pub violations: Vec<String>,
+    /// Epochs of accepted writes, by partition.
+    last_write: BTreeMap<u16, i64>,
+    pub writes: u64,
+    pub fenced: u64,
+    pub declared_dead: Vec<(Gen, Duration, Why)>,
+    pub claims: Vec<(u16, Gen, Duration)>,
+}
+
+/// By which evidence a node was declared dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    StoodStill,
+    OutOfReach,
+    Replaced,
+}
+
+impl Model {
+    pub fn new(partitions: u16, fence: bool) -> Self {
+        Self {
+            version: 0,
+            rows: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            owners: vec![(None, 0); usize::from(partitions)],
+            fence,
+            ledger: Ledger::default(),
+        }
+    }
+
+    fn is_live(&self, generation: Gen) -> bool {
+        self.rows.get(&generation).is_some_and(|r| r.member.state.is_live())
+    }
+
+    pub fn state(&self, generation: Gen) -> Option<MemberState> {
+        self.rows.get(&generation).map(|r| r.member.state)
+    }
+
+    pub fn join(&mut self, me: &NewMember, replacing: Option<Rival>, now: Duration) -> Join {
+        let taken = self.rows.values().find(|r| r.member.name == me.name && r.member.state.is_live());
+        if let Some(row) = taken {
+            let rival = Rival { generation: row.member.generation, heartbeat: row.member.heartbeat };
+            if replacing != Some(rival) {
+                return Join::Taken(rival);
+            }
+            self.end(rival.generation, MemberState::Dead);
+            self.ledger.declared_dead.push((rival.generation, now, Why::Replaced));
+        }
+        let generation = Gen(self.rows.len() as i64 + 1);
+        let member = Member {
+            generation,
+            name: me.name.clone(),
+            address: me.address.clone(),
+            state: MemberState::Joining,
+            cordoned: false,
+            heartbeat: 0,
+            weight: me.weight,
+            wire_min: me.wire_min,
+            wire_max: me.wire_max,
+            build: me.build.clone(),
+        };
+        self.rows.insert(generation, Row { member, last_beat: now });
+        Join::Joined(generation)
+    }
+
+    pub fn up(&mut self, me: Gen) -> bool {
+        self.change(me, |m| m.state == MemberState::Joining, |m| m.state = MemberState::Up)
+    }
+
+    pub fn set_state(&mut self, of: Gen, state: MemberState) -> bool {
+        self.change(of, |m| m.state.is_live(), |m| m.state = state)
+    }
+
+    pub fn cordon(&mut self, of: Gen, cordoned: bool) -> bool {
+        self.change(of, |m| m.state.is_live(), |m| m.cordoned = cordoned)
+    }
+
+    fn change(&mut self, of: Gen, allowed: impl Fn(&Member) -> bool, change: impl Fn(&mut Member)) -> bool {
+        let Some(row) = self.rows.get_mut(&of).filter(|r| allowed(&r.member)) else { return false };
+        change(&mut row.member);
+        self.version += 1;
+        true
+    }
+
+    fn end(&mut self, of: Gen, state: MemberState) {
+        self.change(of, |_| true, |m| m.state = state);
+    }
+
+    pub fn beat(&mut self, me: Gen, now: Duration) -> bool {
+        let Some(row) = self.rows.get_mut(&me) else { return false };
+        let live = matches!(row.member.state, MemberState::Up | MemberState::Draining);
+        if live {
+            row.member.heartbeat += 1;
+            row.last_beat = now;
+        }
+        live
+    }
+
+    pub fn observe(&self) -> View {
+        let live = self.rows.values().filter(|r| r.member.state.is_live());
+        View { version: self.version, members: live.map(|r| r.member.clone()).collect() }
+    }
+
+    /// As `declare_dead` in SQL: the vote, the quorum, the compare-and-set on the counter.
+    pub fn declare_dead(
+        &mut self,
+        target: Gen,
+        seen: Option<i64>,
+        voter: Gen,
+        votes: u32,
+        now: Duration,
+    ) -> bool {
+        let votes = votes as usize;
+        if !self.is_live(voter) {
+            return false;
+        }
+        self.votes.insert((target, voter), (seen, now));
+        let agree: BTreeSet<_> = self
+            .votes
+            .iter()
+            .filter(|((t, v), (s, at))| {
+                *t == target && *v != target && *s == seen && now - *at <= VOTE_LASTS && self.is_live(*v)
+            })
+            .map(|((_, v), _)| *v)
+            .collect();
+        let others = self.rows.values().filter(|r| r.member.state.is_live()).count().saturating_sub(1);
+        let needed = if seen.is_none() { votes.max(2) } else { votes.min(others.max(1)) };
+        let row = &self.rows[&target];
+        if agree.len() < needed
+            || !row.member.state.is_live()
+            || seen.is_some_and(|s| s != row.member.heartbeat)
+        {
+            return false;
+        }
+        let why = if seen.is_some() { Why::StoodStill } else { Why::OutOfReach };
+        self.end(target, MemberState::Dead);
+        self.ledger.declared_dead.push((target, now, why));
+        true
+    }
+
+    /// When a generation's heartbeat was last counted, in true time.
+    pub fn last_beat(&self, of: Gen) -> Duration {
+        self.rows[&of].last_beat
+    }
+
+    pub fn partitions(&self) -> Vec<PartitionRow> {
+        let rows = self.owners.iter().zip(0..);
+        rows.map(|((owner, epoch), partition)| PartitionRow {
+            partition,
+            owner: *owner,
+            owner_gone: owner.is_some_and(|o| !self.is_live(o)),
+            epoch: *epoch,
+        })
+        .collect()
+    }
+
+    pub fn partitions_of(&self, owner: Gen) -> Vec<Lease> {
+        let mine = self.owners.iter().zip(0..).filter(|((o, _), _)| *o == Some(owner));
+        mine.map(|((_, epoch), partition)| Lease { partition, epoch: *epoch }).collect()
+    }
+
+    pub fn claim(&mut self, partition: u16, seen_epoch: i64, me: Gen, now: Duration) -> Option<i64> {
+        let (owner, epoch) = self.owners[usize::from(partition)];
+        let free = owner.is_none_or(|o| !self.is_live(o));
+        if epoch != seen_epoch || !free || self.state(me) != Some(MemberState::Up) {
+            return None;
+        }
+        self.owners[usize::from(partition)] = (Some(me), epoch + 1);
+        self.ledger.claims.push((partition, me, now));
+        Some(epoch + 1)
+    }
+
+    pub fn release(&mut self, lease: Lease, me: Gen) -> bool {
+        let row = &mut self.owners[usize::from(lease.partition)];
+        let mine = *row == (Some(me), lease.epoch);
+        if mine {
+            *row = (None, lease.epoch + 1);
+        }
+        mine
+    }
+
+    /// An effect of an entity arrives. Accepted unless fenced off; the ledger knows better.
+    pub fn write(&mut self, lease: Lease, by: Gen) {
+        let (owner, epoch) = self.owners[usize::from(lease.partition)];
+        let current = (owner, epoch) == (Some(by), lease.epoch);
+        if self.fence && epoch != lease.epoch {
+            self.ledger.fenced += 1;
+            return;
+        }
+        if !current {
+            self.ledger.complain(format!(
+                "write by {by} with {lease:?} accepted; owner is {owner:?}, epoch {epoch}"
+            ));
+        }
+        let last = self.ledger.last_write.insert(lease.partition, lease.epoch).unwrap_or(0);
+        if last > lease.epoch {
+            self.ledger.complain(format!("write with {lease:?} accepted after one with epoch {last}"));
+        }
+        self.ledger.writes += 1;
+    }
+}
+
+impl Ledger {
+    /// By which evidence a generation was declared dead, if it was.
+    pub fn why_dead(&self, generation: Gen) -> Option<Why> {
+        self.declared_dead.iter().find(|(g, ..)| *g == generation).map(|(.., why)| *why)
+    }
+
+    pub fn complain(&mut self, what: String) {
+        self.violations.push(what);
+    }
+}
