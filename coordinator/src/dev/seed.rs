@@ -38,12 +38,12 @@ pub(super) fn bootstrap(settings: &Settings) -> Vec<String> {
 pub(super) async fn prepare(dir: &DataDir, postgres: &Postgres, settings: &Settings) -> Result<()> {
     let owner = postgres.url(OWNER, &settings.owner_password, DATABASE);
     Store::migrate(&owner).await.context("cannot bring the schema up to date")?;
-    let store = Store::connect(&store::Config {
+    let config = store::Config {
         url: postgres.url(APP, &settings.app_password, DATABASE),
         max_connections: 2,
         application_name: "starling-dev".to_owned(),
-    });
-    let store = store.await.context("cannot connect to the new database")?;
+    };
+    let store = Store::connect(&config).await.context("cannot connect to the new database")?;
     let tenant = demo_tenant(&store).await?;
     token(&store, &demo_token_file(dir), tenant, Scope::of_tenants()).await?;
     token(&store, &operator_token_file(dir), TenantId::SYSTEM, Scope::of_operators()).await?;
