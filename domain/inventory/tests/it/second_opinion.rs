@@ -54,4 +54,24 @@ proptest! {
         let archive = archive(&files);
         prop_assert_eq!(by_us(archive.clone()), by_tar_crate(&archive));
     }
+
+    /// The digests are those of the damaged bytes, so nothing stands before the parsers.
+    #[test]
+    fn damaged_archives_are_refused_or_read_as_far_as_they_go(
+        damage in proptest::collection::vec((0_usize..8192, any::<u8>()), 1..6),
+        cut in 0_usize..8192,
+    ) {
+        let files: Vec<_> = (0..4).map(|n| (format!("{n}/{}.egg-info", "x".repeat(n * 60)), n * 400)).collect();
+        let mut archive = archive(&files);
+        for (at, byte) in damage {
+            if let Some(target) = archive.get_mut(at) {
+                *target = byte;
+            }
+        }
+        archive.truncate(archive.len() - cut.min(archive.len()));
+        match scan_archives(&[archive]) {
+            Ok(sbom) => prop_assert!(sbom.components.len() <= files.len()),
+            Err(error) => prop_assert!(error.reason.is_permanent(), "{error}"),
+        }
+    }
 }
