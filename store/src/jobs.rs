@@ -132,6 +132,21 @@ pub struct Mark {
     seq: i32,
 }
 
+impl Mark {
+    /// The mark as bytes, to be kept elsewhere.
+    pub fn to_bytes(self) -> Vec<u8> {
+        [&self.xid.to_be_bytes()[..], self.job.as_bytes(), &self.seq.to_be_bytes()].concat()
+    }
+
+    /// The mark that became these bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (xid, rest) = bytes.split_first_chunk()?;
+        let (job, seq) = rest.split_first_chunk()?;
+        let seq = i32::from_be_bytes(seq.try_into().ok()?);
+        Some(Self { xid: i64::from_be_bytes(*xid), job: Uuid::from_bytes(*job), seq })
+    }
+}
+
 /// A job's whole life, to draw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {

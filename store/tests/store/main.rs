@@ -1,0 +1,15 @@
+//! The store against a real PostgreSQL: `scripts/with-servers cargo test -p store`.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod feeds;
+mod fence;
+mod fixture;
+mod members;
+mod motion;
+mod objects;
+mod outbox;
+mod schema;
+mod submitting;
+mod tokens;
+mod walls;
