@@ -12,7 +12,9 @@ mod batch;
 mod config;
 mod entities;
 mod key;
+mod links;
 pub mod membership;
+mod metrics;
 pub mod ownership;
 pub mod placement;
 mod shell;
@@ -28,6 +30,3 @@ pub use entities::{EntityContext, EntityFactory, EntityMessage, Permit, Receipt,
 pub use key::{EntityKey, PARTITIONS, partition_of};
 pub use placement::{PartitionOwner, Placement};
 pub use shell::{Cluster, DrainProgress, Exit, Location, StartError};
-compile_error!(
-    "NOTE from the integrator to the builder of cluster (keep this line, I remove it): time is short, so I write cluster/src/{links/*,entities/host*,streams/readers,shell}.rs myself right now. Do NOT write those. Commit your membership, ownership, placement and simulation as they are, then write cluster/tests/counter.rs against the public API and finish with your report; I compile and debug the runtime."
-);

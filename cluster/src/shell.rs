@@ -1,16 +1,29 @@
-//! The node: everything above put together, and the handle others use.
+//! The node: everything put together, and the handle others use.
+//!
+//! ```text
+//! Root ─┬─ Mind       membership and ownership decide; it carries out what they say
+//!       ├─ Host ───── one actor for each live entity
+//!       └─ tasks      bell reader, work reader, acknowledgements, Valkey's marker, listener for links
+//! ```
+
+mod joining;
+mod mind;
+mod root;
+mod route;
+mod start;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use ractor::ActorRef;
 use tokio::sync::{broadcast, watch};
 
-use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, View};
+use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, MemberState, View};
 use crate::config::Config;
-use crate::entities::{EntityFactory, Undelivered};
+use crate::entities::host;
 use crate::key::EntityKey;
+use crate::links::Links;
 use crate::placement::Placement;
 use crate::streams::{Bells, StreamError, Work};
 
@@ -32,6 +45,17 @@ struct Inner {
     bells: Bells,
     work: Work,
     lost: watch::Receiver<u64>,
+    acting: watch::Receiver<bool>,
+    reachable: watch::Receiver<bool>,
+    links: Links,
+    root: std::sync::OnceLock<Parts>,
+}
+
+/// The actors of a node that is running.
+struct Parts {
+    root: ActorRef<root::Message>,
+    mind: ActorRef<mind::Message>,
+    host: ActorRef<host::Message>,
 }
 
 /// Why a node ended.
@@ -123,16 +147,6 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Joins the cluster and takes part. Returns once this node is in the view.
-    pub async fn start(
-        config: Config,
-        authority: Arc<dyn Authority>,
-        factories: Vec<Arc<dyn EntityFactory>>,
-    ) -> Result<Self, StartError> {
-        let _ = (&config, &authority, &factories);
-        Err(StartError::Setting("not assembled yet".to_owned()))
-    }
-
     /// This incarnation.
     pub fn generation(&self) -> Gen {
         self.inner.me
@@ -178,19 +192,6 @@ impl Cluster {
         (known.owner == Some(self.inner.me)).then_some(Lease { partition, epoch: known.epoch })
     }
 
-    /// Wakes an entity, here or by a hint over a link. Its delivery is not certain: ring a bell for what
-    /// must not be missed.
-    pub async fn wake(&self, key: &EntityKey) -> Result<(), Undelivered> {
-        let _ = key;
-        Err(Undelivered::Unavailable)
-    }
-
-    /// Asks an entity, wherever it lives, and waits for its answer up to `timeout`.
-    pub async fn ask(&self, key: &EntityKey, body: Bytes, timeout: Duration) -> Result<Bytes, Undelivered> {
-        let _ = (key, body, timeout);
-        Err(Undelivered::Unavailable)
-    }
-
     /// Takes a node out of the ring: its partitions move to others, it lives on. False when it is not live.
     pub async fn cordon(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
         self.inner.authority.cordon(node, true).await
@@ -204,7 +205,7 @@ impl Cluster {
     /// Has a node, this one or another, hand everything over and leave. False when it is not up. Follow it
     /// by [`Cluster::drain_progress`].
     pub async fn drain(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
-        self.inner.authority.set_state(node, crate::authority::MemberState::Draining).await
+        self.inner.authority.set_state(node, MemberState::Draining).await
     }
 
     /// How far a node has come in leaving, as this node knows.
@@ -215,7 +216,31 @@ impl Cluster {
 
     /// Hands everything over, leaves and stops, at the latest after `deadline`.
     pub async fn shutdown(&self, deadline: Duration) -> Exit {
-        let _ = deadline;
+        let leaving = async {
+            if let Err(error) = self.drain(self.inner.me).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot say that this node leaves");
+            }
+            self.exited().await
+        };
+        let exit = match tokio::time::timeout(deadline, leaving).await {
+            Ok(exit) => exit,
+            Err(_) => {
+                tracing::warn!("not everything was handed over in time");
+                self.end(Exit::Left).await
+            }
+        };
+        self.inner.links.close();
+        exit
+    }
+
+    /// Stops everything at once and leaves what others may take over.
+    async fn end(&self, exit: Exit) -> Exit {
+        if let Some(parts) = self.inner.root.get() {
+            let _ = parts.host.cast(host::Message::End);
+            let _ = parts.root.cast(root::Message::End(exit));
+        }
+        let left = self.inner.authority.set_state(self.inner.me, MemberState::Left);
+        let _ = tokio::time::timeout(Duration::from_secs(2), left).await;
         self.exited().await
     }
 
@@ -226,14 +251,14 @@ impl Cluster {
         ended.ok().flatten().unwrap_or(Exit::Failed)
     }
 
-    /// Follows the generations declared dead. One that lags behind misses the oldest.
+    /// Follows the generations that are gone: declared dead, or left. One that lags behind misses the oldest.
     pub fn died(&self) -> broadcast::Receiver<Gen> {
         self.inner.died.subscribe()
     }
 
     /// Whether the node serves: it is in the view, able to renew, and able to reach Valkey.
     pub fn is_ready(&self) -> bool {
-        self.inner.exit.borrow().is_none()
+        self.inner.exit.borrow().is_none() && *self.inner.acting.borrow() && *self.inner.reachable.borrow()
     }
 
     /// Rings bells.

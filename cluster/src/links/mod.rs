@@ -19,7 +19,7 @@ use proto_cluster::v1::{Ping, Pong};
 use tonic::transport::{Channel, Endpoint};
 
 use self::peer::Peer;
-pub(crate) use self::server::{Desk, Listening, listen};
+pub(crate) use self::server::{Desk, Listening, serve};
 use crate::authority::{Gen, Member, View};
 use crate::config::{LinkLimits, TlsConfig};
 use crate::key::EntityKey;
@@ -97,7 +97,8 @@ impl Links {
         if body.len() > self.limits.body_max {
             return Err(Refused::Bad);
         }
-        let asked = self.peer(to)?.ask(key, body, view, ttl);
+        let peer = self.peer(to)?;
+        let asked = peer.ask(key, body, view, ttl);
         tokio::time::timeout(ttl, asked).await.unwrap_or(Err(Refused::Expired))
     }
 
@@ -154,7 +155,8 @@ impl Links {
 
     fn endpoint(&self, to: &Member) -> Result<Endpoint, Refused> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let endpoint = Channel::from_shared(format!("{scheme}://{}", to.address)).map_err(|_| Refused::Bad)?;
+        let endpoint =
+            Channel::from_shared(format!("{scheme}://{}", to.address)).map_err(|_| Refused::Bad)?;
         let endpoint = endpoint
             .connect_timeout(self.limits.connect)
             .http2_keep_alive_interval(self.limits.keep_alive)

@@ -64,7 +64,8 @@ impl Peer {
     pub(super) fn open(endpoint: Endpoint, identity: &Identity, limits: LinkLimits) -> Self {
         let (queue, frames) = mpsc::channel(limits.queue);
         let waiting = Arc::<Waiting>::default();
-        let peer = Self { queue, waiting: waiting.clone(), places: Arc::new(Semaphore::new(limits.in_flight_max)) };
+        let peer =
+            Self { queue, waiting: waiting.clone(), places: Arc::new(Semaphore::new(limits.in_flight_max)) };
         let identity = identity.clone();
         tokio::spawn(async move {
             if let Err(error) = run(endpoint, &identity, frames, &waiting, limits).await {

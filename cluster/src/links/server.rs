@@ -13,7 +13,7 @@ use proto_cluster::v1::frame::Says;
 use proto_cluster::v1::node_server::{Node, NodeServer};
 use proto_cluster::v1::{Deliver, Frame, Ping, Pong, Reply};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
@@ -37,22 +37,13 @@ pub(crate) trait Desk: Send + Sync + 'static {
     fn health(&self) -> Pong;
 }
 
-/// The listening end. Dropped, it stops at once.
+/// The listening end. Dropped, it stops at once: what was under way is asked again elsewhere.
 #[derive(Debug)]
 pub(crate) struct Listening {
     /// Where it listens.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask which port was taken"))]
     pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-}
-
-impl Listening {
-    /// Takes no new links and closes the present ones, at the latest after `deadline`: a client that does
-    /// not close would hold a graceful end up for as long as it likes.
-    pub(crate) async fn close(mut self, deadline: Duration) {
-        drop(self.stop.take());
-        let _ = tokio::time::timeout(deadline, &mut self.task).await;
-    }
 }
 
 impl Drop for Listening {
@@ -61,15 +52,14 @@ impl Drop for Listening {
     }
 }
 
-/// Listens for other nodes.
-pub(crate) async fn listen(
-    address: SocketAddr,
+/// Answers other nodes.
+pub(crate) fn serve(
+    listener: TcpListener,
     identity: Identity,
     tls: Option<&TlsConfig>,
     limits: LinkLimits,
     desk: Arc<dyn Desk>,
 ) -> io::Result<Listening> {
-    let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     let service = Answering { identity: Arc::new(identity), limits, desk, named: tls.is_some() };
     let mut server = Server::builder()
@@ -80,15 +70,12 @@ pub(crate) async fn listen(
         server = server.tls_config(tls::server(tls)).map_err(io::Error::other)?;
     }
     let router = server.add_service(NodeServer::new(service).max_decoding_message_size(2 * limits.body_max));
-    let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
-        let incoming = TcpListenerStream::new(listener);
-        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+        if let Err(error) = router.serve_with_incoming(TcpListenerStream::new(listener)).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the listener for other nodes ended");
         }
     });
-    Ok(Listening { address, stop: Some(stop), task })
+    Ok(Listening { address, task })
 }
 
 #[derive(Clone)]

@@ -49,7 +49,8 @@ impl Ca {
 
     fn node(&self, name: &str) -> TlsConfig {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        let certificate =
+            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
         TlsConfig {
             ca: self.0.pem().into_bytes(),
             certificate: certificate.pem().into_bytes(),
@@ -71,9 +72,8 @@ struct Far {
 async fn far(tls: Option<&TlsConfig>) -> Far {
     let (sender, wakes) = mpsc::unbounded_channel();
     let desk = Arc::new(Echo { wakes: sender });
-    let here = "127.0.0.1:0".parse().unwrap();
-    let limits = LinkLimits::default();
-    let listening = listen(here, identity("c", "far", 2), tls, limits, desk).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listening = serve(listener, identity("c", "far", 2), tls, LinkLimits::default(), desk).unwrap();
     let member = Member {
         generation: Gen(2),
         name: "far".to_owned(),
@@ -107,7 +107,6 @@ async fn questions_are_answered_and_wakes_arrive_over_mutual_tls() {
     assert_eq!(tokio::time::timeout(WITHIN, far.wakes.recv()).await.unwrap(), Some(key("two")));
     assert!(links.probe(&far.member, WITHIN).await.unwrap().ready);
     links.close();
-    far.listening.close(WITHIN).await;
 }
 
 #[tokio::test]
@@ -128,7 +127,11 @@ async fn more_than_the_bound_is_busy_and_not_kept() {
     let silent = || ask(&links, &far, "silent", Duration::from_millis(500));
     let answers = futures::future::join_all((0..5).map(|_| silent())).await;
     assert_eq!(answers.iter().filter(|answer| **answer == Err(Refused::Busy)).count(), 3, "{answers:?}");
-    assert_eq!(ask(&links, &far, "one", WITHIN).await, Ok(Bytes::from_static(b"cba")), "the places are free again");
+    assert_eq!(
+        ask(&links, &far, "one", WITHIN).await,
+        Ok(Bytes::from_static(b"cba")),
+        "the places are free again"
+    );
 }
 
 #[tokio::test]
@@ -158,11 +161,11 @@ async fn a_peer_that_is_gone_is_unreachable_and_found_again() {
     let links = Links::new(identity("c", "near", 1), None, LinkLimits::default());
     assert!(ask(&links, &first, "one", WITHIN).await.is_ok());
     let address = first.listening.address;
-    first.listening.close(Duration::from_millis(10)).await;
+    drop(first.listening);
     let (sender, _wakes) = mpsc::unbounded_channel();
     let desk = Arc::new(Echo { wakes: sender });
-    let again =
-        listen(address, identity("c", "far", 2), None, LinkLimits::default(), desk).await.unwrap();
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let again = serve(listener, identity("c", "far", 2), None, LinkLimits::default(), desk).unwrap();
     let member = &first.member;
     let deadline = Instant::now() + WITHIN;
     loop {
@@ -172,5 +175,5 @@ async fn a_peer_that_is_gone_is_unreachable_and_found_again() {
         }
         tokio::task::yield_now().await;
     }
-    again.close(WITHIN).await;
+    drop(again);
 }

@@ -3,9 +3,13 @@
 //! Streams carry ids only and are never trimmed. An entry is acknowledged and deleted after its effect is
 //! committed; whatever is lost here, the store still knows, and a sweep rings again.
 
+mod acks;
+pub(crate) mod bell_reader;
 mod bells;
+pub(crate) mod marker;
 mod valkey;
 mod work;
+pub(crate) mod work_reader;
 
 use std::sync::Arc;
 
@@ -13,8 +17,10 @@ use uuid::Uuid;
 
 use crate::key::EntityKey;
 
+pub(crate) use acks::{Ack, Acks};
 pub use bells::Bells;
 pub(crate) use valkey::Valkey;
+pub(crate) use work::Demand;
 pub use work::Work;
 
 /// A bell: who should look, and how urgently.
@@ -65,6 +71,9 @@ pub enum StreamError {
     /// The server cannot be reached, or refused. What was to be sent may or may not have arrived.
     #[error("valkey is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A consumer group is missing: the server has lost it.
+    #[error("valkey has lost a consumer group")]
+    NoGroup,
     /// No such lane in [`crate::Config::lanes`].
     #[error("there is no lane {0}")]
     UnknownLane(usize),

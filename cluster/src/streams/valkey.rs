@@ -119,8 +119,19 @@ impl Valkey {
     }
 }
 
+/// Adds the command that makes a group which reads a stream from its beginning. That it is there already
+/// is an error to be ignored.
+pub(super) fn creates_group(commands: &mut Pipeline, stream: &str, group: &str) {
+    commands.cmd("XGROUP").arg("CREATE").arg(stream).arg(group).arg("0").arg("MKSTREAM");
+}
+
+/// Whether the server says that it has no such group.
+pub(super) fn is_missing_group(error: &RedisError) -> bool {
+    error.code() == Some("NOGROUP")
+}
+
 impl From<RedisError> for StreamError {
     fn from(error: RedisError) -> Self {
-        Self::Unavailable(Box::new(error))
+        if is_missing_group(&error) { Self::NoGroup } else { Self::Unavailable(Box::new(error)) }
     }
 }

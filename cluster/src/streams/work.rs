@@ -27,12 +27,16 @@ pub struct Work {
 
 /// Somebody waits for work of some lanes.
 #[derive(Debug)]
-pub(super) struct Demand {
+pub(crate) struct Demand {
     pub(super) lanes: Vec<usize>,
     pub(super) answer: oneshot::Sender<Delivery>,
 }
 
 impl Work {
+    pub(crate) fn new(valkey: Valkey, me: Gen, demands: mpsc::Sender<Demand>) -> Self {
+        Self { valkey, me, demands }
+    }
+
     /// Hands work to whichever node has room, in one round trip. After an error some may have arrived,
     /// which does no harm: push them all again.
     pub async fn push(&self, items: &[WorkItem]) -> Result<(), StreamError> {
