@@ -26,7 +26,7 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
     // A component that an OS package owns is spoken of by the distribution, which is asked for below.
     let own = sbom.components.iter().filter(|component| component.owner.is_none());
     let ecosystems: BTreeSet<_> =
-        own.filter_map(|component| ecosystem_of(component, distro.as_ref())).collect();
+        own.filter_map(|component| ecosystem_of(component.kind, distro.as_ref())).collect();
     ecosystems.iter().chain(&distro).for_each(&mut silent);
     match (&sbom.distro, &distro) {
         (None, _) => {

@@ -2,58 +2,101 @@
 //!
 //! Everything in a finding counts, the reasons too: whoever compares digests keeps rows that say all of it.
 //! The order in which findings are handed over does not.
+//!
+//! Canonical JSON sorts the members of an object. Here the fields below are in that order, and there are
+//! only lists and texts, so that what `serde_json` writes is canonical; a test holds it against the rule.
+//! The general canonicalizer takes longer over an image's findings than finding them.
 
 use model::{Digest, Finding, FixState};
 use serde::Serialize;
 
 #[derive(Serialize)]
 struct FindingDoc<'a> {
-    vulnerability: &'a str,
+    advisories: Vec<AdvisoryDoc<'a>>,
     aliases: &'a [String],
-    purl: &'a str,
-    package: &'a str,
-    version: &'a str,
-    severity: &'static str,
     /// No versions: not fixed.
     fixed: &'a [String],
-    advisories: Vec<AdvisoryDoc<'a>>,
+    package: &'a str,
+    purl: &'a str,
+    severity: &'static str,
+    version: &'a str,
+    vulnerability: &'a str,
 }
 
 #[derive(Serialize)]
 struct AdvisoryDoc<'a> {
     advisory: &'a str,
     feed: &'a str,
-    reason: &'a str,
     fixed: &'a [String],
+    reason: &'a str,
 }
 
 /// The digest of these findings, in any order.
 pub fn findings_digest(findings: &[Finding]) -> Digest {
     let mut sorted: Vec<&Finding> = findings.iter().collect();
     sorted.sort();
-    let documents: Vec<FindingDoc<'_>> = sorted.into_iter().map(document).collect();
-    let json = serde_json_canonicalizer::to_vec(&documents).expect("there are only lists and texts in it");
-    Digest::of(&json)
+    Digest::of(&canonical_json(&sorted))
+}
+
+fn canonical_json(findings: &[&Finding]) -> Vec<u8> {
+    let documents: Vec<FindingDoc<'_>> = findings.iter().copied().map(document).collect();
+    serde_json::to_vec(&documents).expect("there are only lists and texts in it")
 }
 
 fn document(finding: &Finding) -> FindingDoc<'_> {
     let advisories = finding.advisories.iter().map(|advisory| AdvisoryDoc {
         advisory: &advisory.advisory,
         feed: advisory.feed.as_str(),
-        reason: &advisory.reason,
         fixed: &advisory.fixed_versions,
+        reason: &advisory.reason,
     });
     FindingDoc {
-        vulnerability: &finding.vulnerability,
+        advisories: advisories.collect(),
         aliases: &finding.aliases,
-        purl: finding.purl.as_str(),
-        package: &finding.package,
-        version: &finding.version,
-        severity: finding.severity.as_str(),
         fixed: match &finding.fix {
             FixState::Fixed(versions) => versions,
             FixState::NotFixed => &[],
         },
-        advisories: advisories.collect(),
+        package: &finding.package,
+        purl: finding.purl.as_str(),
+        severity: finding.severity.as_str(),
+        version: &finding.version,
+        vulnerability: &finding.vulnerability,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AdvisoryMatch, Purl, Severity};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text that an escape could get wrong.
+    const TEXT: &str = "[\x00-\x22\\/a\x7f\u{e4}\u{2028}\u{fb33}\u{1f600}]{0,12}";
+
+    proptest! {
+        #[test]
+        fn what_is_hashed_is_canonical_json(text in TEXT, texts in prop::collection::vec(TEXT, 0..3)) {
+            let evidence = AdvisoryMatch {
+                advisory: text.clone(),
+                feed: "f".parse().unwrap(),
+                reason: text.clone(),
+                fixed_versions: texts.clone(),
+            };
+            let finding = Finding {
+                vulnerability: text.clone(),
+                aliases: texts.clone(),
+                purl: Purl::from_canonical(text.clone()),
+                package: text.clone(),
+                version: text,
+                severity: Severity::High,
+                fix: FixState::Fixed(texts),
+                advisories: vec![evidence],
+            };
+            let written = canonical_json(&[&finding]);
+            let parsed: serde_json::Value = serde_json::from_slice(&written).unwrap();
+            prop_assert_eq!(serde_json_canonicalizer::to_vec(&parsed).unwrap(), written);
+        }
     }
 }

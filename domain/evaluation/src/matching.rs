@@ -1,6 +1,7 @@
 //! Which advisories apply to which components.
 //!
-//! Everything that meets here is merged so that order does not matter: sets, the highest, the lowest.
+//! First every pair that applies is collected, then all pairs are sorted and those of one vulnerability
+//! and component become one finding. So the order in which they were found does not matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,40 +16,51 @@ use crate::{Evaluation, Index, SetAside, coverage};
 
 /// What holds for the image with these components, by the advisories of the index.
 pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
-    let mut matcher =
-        Matcher { index, findings: BTreeMap::new(), set_aside: BTreeSet::new(), problems: BTreeSet::new() };
     let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
+    let tables = PackageKind::ALL.into_iter().map(|kind| {
+        let ecosystem = ecosystem_of(kind, distro.as_ref());
+        (kind, ecosystem.iter().flat_map(|ecosystem| index.tables_of(ecosystem)).collect())
+    });
+    let hits = Vec::with_capacity(sbom.components.len());
+    let mut matcher = Matcher { index, tables: tables.collect(), hits, problems: BTreeSet::new() };
     for component in &sbom.components {
-        if let Some(ecosystem) = ecosystem_of(component, distro.as_ref()) {
-            matcher.component(component, &ecosystem);
-        }
+        matcher.component(component);
     }
-    let Matcher { findings, set_aside, mut problems, .. } = matcher;
+    let Matcher { hits, mut problems, .. } = matcher;
+    let (owned, own): (Vec<_>, Vec<_>) = hits.into_iter().partition(|hit| hit.component.owner.is_some());
     let coverage = coverage::assess(sbom, index, &mut problems);
     Evaluation {
-        findings: findings
-            .into_iter()
-            .map(|((vulnerability, purl), draft)| draft.finish(vulnerability, purl))
-            .collect(),
+        findings: findings(own),
         coverage,
         problems: problems.into_iter().collect(),
-        set_aside: set_aside.into_iter().collect(),
+        set_aside: owned.into_iter().filter_map(set_aside).collect::<BTreeSet<_>>().into_iter().collect(),
     }
 }
 
-/// Where advisories about this component are: with the distribution for its own packages.
-pub(crate) fn ecosystem_of(component: &Component, distro: Option<&Ecosystem>) -> Option<Ecosystem> {
-    match component.kind {
-        PackageKind::Deb => distro.filter(|distro| distro.kind() == Some(component.kind)).cloned(),
-        language => Ecosystem::of_language(language),
+/// Where advisories about packages of this kind are: with the distribution for its own.
+pub(crate) fn ecosystem_of(kind: PackageKind, distro: Option<&Ecosystem>) -> Option<Ecosystem> {
+    match kind {
+        PackageKind::Deb => distro.filter(|distro| distro.kind() == Some(kind)).cloned(),
+        PackageKind::Npm | PackageKind::PyPi => Ecosystem::of_language(kind),
     }
 }
 
 struct Matcher<'a> {
     index: &'a Index,
-    findings: BTreeMap<(&'a str, &'a Purl), Draft<'a>>,
-    set_aside: BTreeSet<SetAside>,
+    tables: BTreeMap<PackageKind, Vec<&'a Packages>>,
+    hits: Vec<Hit<'a>>,
     problems: BTreeSet<Problem>,
+}
+
+/// An advisory's entry that applies to a component.
+struct Hit<'a> {
+    component: &'a Component,
+    source: &'a Source,
+    feed: &'a FeedId,
+    severity: Severity,
+    reason: String,
+    /// Fixed versions that are ahead.
+    fixed: Vec<&'a Version>,
 }
 
 /// A component as advisories speak of it. Distributions name the source package and its version.
@@ -62,148 +74,122 @@ struct Subject<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    fn component(&mut self, component: &'a Component, ecosystem: &Ecosystem) {
+    fn component(&mut self, component: &'a Component) {
         let (name, text) = match &component.source {
             Some(source) => (&source.name, &source.version),
             None => (&component.name, &component.version),
         };
         let name = canonical_name(component.kind, name);
-        let tables: Vec<&'a Packages> = self.index.tables_of(ecosystem).collect();
-        let mut entries = tables.iter().filter_map(|table| table.get(name.as_str())).flatten().peekable();
-        if entries.peek().is_none() {
+        let tables = &self.tables[&component.kind];
+        let entries: Vec<&'a [Entry]> =
+            tables.iter().filter_map(|t| t.get(name.as_str())).map(Vec::as_slice).collect();
+        if entries.is_empty() {
             return;
         }
         let version = Version::parse(scheme(component.kind), text);
         if let Err(error) = &version {
-            self.problem(component.purl.as_str(), format!("its version cannot be compared: {error}"));
+            self.problem(component, format!("its version cannot be compared: {error}"));
         }
         let source = component.source.as_ref().map(|source| source.name.as_str());
         let subject = Subject { component, source, text, version: version.ok() };
-        for entry in entries {
+        for entry in entries.into_iter().flatten() {
             self.entry(&subject, entry);
         }
     }
 
     fn entry(&mut self, subject: &Subject<'a>, entry: &'a Entry) {
-        let source = self.index.source(entry);
-        match subject.reason(entry) {
-            Some(reason) => match &subject.component.owner {
-                Some(owner) => self.set_aside(subject.component, owner, source, reason),
-                None => self.finding(subject, source, entry, reason),
-            },
-            None => {
-                if let Some(error) = &entry.unreadable {
-                    let what = format!("{} cannot be compared with it: {error}", source.id);
-                    self.problem(subject.component.purl.as_str(), what);
-                }
-            }
+        let (component, source) = (subject.component, self.index.source(entry));
+        if let Some(reason) = subject.reason(entry) {
+            let (feed, severity, fixed) = (self.index.feed(source), entry.severity, subject.fixed(entry));
+            self.hits.push(Hit { component, source, feed, severity, reason, fixed });
+        } else if let Some(error) = &entry.unreadable {
+            self.problem(component, format!("{} cannot be compared with it: {error}", source.id));
         }
     }
 
-    fn finding(&mut self, subject: &Subject<'a>, source: &'a Source, entry: &'a Entry, reason: String) {
-        let component = subject.component;
-        let key = (&*source.vulnerability, &component.purl);
-        let draft = self.findings.entry(key).or_insert_with(|| Draft::new(component));
-        draft.component = draft.component.min(component);
-        draft.names.extend(source.names.iter().map(|name| &**name));
-        draft.severity = draft.severity.max(entry.severity);
-        let evidence = (&*source.id, self.index.feed(source));
-        let (least_reason, fixed) =
-            draft.advisories.entry(evidence).or_insert_with(|| (reason.clone(), Fixes::new()));
-        if reason < *least_reason {
-            *least_reason = reason;
-        }
-        fixed.extend(subject.fixes(entry));
-    }
-
-    fn set_aside(&mut self, component: &Component, owner: &Purl, source: &Source, reason: String) {
-        self.set_aside.insert(SetAside {
-            purl: component.purl.clone(),
-            owner: owner.clone(),
-            advisory: source.id.to_string(),
-            feed: self.index.feed(source).clone(),
-            reason,
-        });
-    }
-
-    fn problem(&mut self, place: &str, what: String) {
-        self.problems.insert(Problem { place: place.to_owned(), what });
+    fn problem(&mut self, component: &Component, what: String) {
+        self.problems.insert(Problem { place: component.purl.as_str().to_owned(), what });
     }
 }
-
-/// Fixed versions, lowest first. With their texts, as equal versions may be written differently.
-type Fixes<'a> = BTreeSet<(&'a Version, &'a str)>;
 
 impl Subject<'_> {
     /// Why the entry applies, if it does.
     fn reason(&self, entry: &Entry) -> Option<String> {
-        let what = self
-            .source
-            .map_or_else(|| self.text.to_owned(), |source| format!("source {source} {}", self.text));
-        if let Some(version) = &self.version {
-            if let Some(interval) = entry.ranges.iter().find_map(|range| range.contains(version)) {
-                return Some(format!("{what} in {interval} by {}", version.scheme()));
-            }
-            if entry.listed.iter().any(|listed| version.is_meant_by(listed)) {
-                return Some(format!("{what} is listed as affected"));
-            }
+        let version = self.version.as_ref();
+        let interval = version.and_then(|v| entry.ranges.iter().find_map(|range| range.contains(v)));
+        let (source, space) = self.source.map_or(("", ""), |source| (source, " "));
+        let what = format_args!("{source}{space}{}", self.text);
+        if let (Some(version), Some(interval)) = (version, interval) {
+            return Some(format!("{what} in {interval} by {}", version.scheme()));
         }
-        let same = entry.listed_text.iter().any(|listed| **listed == *self.text);
-        same.then(|| format!("{what} is listed as affected"))
+        let listed = version.is_some_and(|v| entry.listed.iter().any(|listed| v.is_meant_by(listed)))
+            || entry.listed_text.iter().any(|listed| **listed == *self.text);
+        listed.then(|| format!("{what} is listed as affected"))
     }
 
-    fn fixes<'e>(&self, entry: &'e Entry) -> impl Iterator<Item = (&'e Version, &'e str)> {
-        let fixed = self.version.as_ref().map(|version| {
-            entry
-                .ranges
-                .iter()
-                .flat_map(move |range| range.fixed_after(version))
-                .map(|fixed| (fixed, fixed.text()))
-        });
-        fixed.into_iter().flatten()
+    fn fixed<'e>(&self, entry: &'e Entry) -> Vec<&'e Version> {
+        let ahead = |version| entry.ranges.iter().flat_map(move |range| range.fixed_after(version));
+        self.version.as_ref().map(|version| ahead(version).collect()).unwrap_or_default()
     }
 }
 
-/// A finding while advisories still add to it.
-struct Draft<'a> {
-    component: &'a Component,
-    names: BTreeSet<&'a str>,
-    severity: Severity,
-    advisories: BTreeMap<(&'a str, &'a FeedId), (String, Fixes<'a>)>,
+fn findings(mut hits: Vec<Hit<'_>>) -> Vec<Finding> {
+    hits.sort_by(|a, b| a.finding().cmp(&b.finding()).then_with(|| a.evidence().cmp(&b.evidence())));
+    hits.chunk_by(|a, b| a.finding() == b.finding()).map(finding).collect()
 }
 
-impl<'a> Draft<'a> {
-    fn new(component: &'a Component) -> Self {
-        Self { component, names: BTreeSet::new(), severity: Severity::Unknown, advisories: BTreeMap::new() }
+impl Hit<'_> {
+    /// What makes hits one finding.
+    fn finding(&self) -> (&str, &Purl) {
+        (&self.source.vulnerability, &self.component.purl)
     }
 
-    fn finish(mut self, vulnerability: &str, purl: &Purl) -> Finding {
-        self.names.remove(vulnerability);
-        let fixed: Fixes<'_> = self.advisories.values().flat_map(|(_, fixed)| fixed).copied().collect();
-        let fix = if fixed.is_empty() { FixState::NotFixed } else { FixState::Fixed(texts(&fixed)) };
-        let evidence =
-            |((id, feed), (reason, fixed)): ((&str, &FeedId), (String, Fixes<'_>))| AdvisoryMatch {
-                advisory: id.to_owned(),
-                feed: feed.clone(),
-                reason,
-                fixed_versions: texts(&fixed),
-            };
-        Finding {
-            vulnerability: vulnerability.to_owned(),
-            aliases: self.names.into_iter().map(str::to_owned).collect(),
-            purl: purl.clone(),
-            package: self.component.name.clone(),
-            version: self.component.version.clone(),
-            severity: self.severity,
-            fix,
-            advisories: self.advisories.into_iter().map(evidence).collect(),
-        }
+    /// What makes hits of a finding one piece of evidence is all but the reason, of which the first is kept.
+    fn evidence(&self) -> (&str, &FeedId, &str) {
+        (&self.source.id, self.feed, &self.reason)
     }
 }
 
-/// Each version once, though feeds may write it differently.
-fn texts(fixed: &Fixes<'_>) -> Vec<String> {
-    let mut different: Vec<_> = fixed.iter().collect();
-    different.dedup_by_key(|(version, _)| *version);
-    different.into_iter().map(|(_, text)| (*text).to_owned()).collect()
+/// The finding that sorted hits make together.
+fn finding(hits: &[Hit<'_>]) -> Finding {
+    let (vulnerability, purl) = hits[0].finding();
+    let component = hits.iter().map(|hit| hit.component).min().expect("a chunk is not empty");
+    let names: BTreeSet<&str> = hits.iter().flat_map(|hit| &hit.source.names).map(|name| &**name).collect();
+    let fixed = fixed_versions(hits);
+    Finding {
+        vulnerability: vulnerability.to_owned(),
+        aliases: names.into_iter().filter(|name| *name != vulnerability).map(str::to_owned).collect(),
+        purl: purl.clone(),
+        package: component.name.clone(),
+        version: component.version.clone(),
+        severity: hits.iter().map(|hit| hit.severity).max().unwrap_or_default(),
+        fix: if fixed.is_empty() { FixState::NotFixed } else { FixState::Fixed(fixed) },
+        advisories: hits
+            .chunk_by(|a, b| (&a.source.id, a.feed) == (&b.source.id, b.feed))
+            .map(evidence)
+            .collect(),
+    }
+}
+
+fn evidence(hits: &[Hit<'_>]) -> AdvisoryMatch {
+    AdvisoryMatch {
+        advisory: hits[0].source.id.to_string(),
+        feed: hits[0].feed.clone(),
+        reason: hits[0].reason.clone(),
+        fixed_versions: fixed_versions(hits),
+    }
+}
+
+/// Lowest first, each version once, though feeds may write it differently.
+fn fixed_versions(hits: &[Hit<'_>]) -> Vec<String> {
+    let mut fixed: Vec<&Version> = hits.iter().flat_map(|hit| &hit.fixed).copied().collect();
+    fixed.sort_by(|a, b| a.cmp(b).then_with(|| a.text().cmp(b.text())));
+    fixed.dedup();
+    fixed.into_iter().map(|version| version.text().to_owned()).collect()
+}
+
+fn set_aside(hit: Hit<'_>) -> Option<SetAside> {
+    let owner = hit.component.owner.clone()?;
+    let (purl, advisory) = (hit.component.purl.clone(), hit.source.id.to_string());
+    Some(SetAside { purl, owner, advisory, feed: hit.feed.clone(), reason: hit.reason })
 }

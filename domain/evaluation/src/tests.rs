@@ -117,7 +117,7 @@ fn debian_is_matched_by_source_within_its_release() {
         ["D-1 pkg:deb/libssl3@3.0.15-0+b1", "D-3 pkg:deb/libssl3@3.0.15-0+b1", "D-5 pkg:deb/bare@1"]
     );
     let reason = &evaluate(&sbom, &index).findings[0].advisories[0].reason;
-    assert_eq!(reason, "source openssl 3.0.14-1 in [0, 3.0.15-1) by debian");
+    assert_eq!(reason, "openssl 3.0.14-1 in [0, 3.0.15-1) by debian");
 }
 
 #[test]
