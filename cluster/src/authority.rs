@@ -150,8 +150,8 @@ pub struct PartitionRow {
 #[error("the authority is unavailable")]
 pub struct AuthorityUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Membership and ownership, kept outside of all nodes. See `reference` invariants A3, A5 and A6 in
-/// docs/architecture.md for what its implementation must hold.
+/// Membership and ownership, kept outside of all nodes. Invariants A3, A5 and A6 in docs/architecture.md
+/// say what an implementation must hold.
 #[async_trait]
 pub trait Authority: Send + Sync + 'static {
     /// Writes a row in state `joining`. When another live row bears the name: with `replacing` equal to

@@ -116,7 +116,8 @@ pub struct EntityLimits {
 pub struct StreamLimits {
     /// Bells in hand at once on one node, over all lanes.
     pub bells_in_hand_max: usize,
-    /// How long one blocking read waits. Never 0.
+    /// How long one blocking read of bells waits, and so the longest that a partition just claimed waits for
+    /// its first one. Never 0.
     pub block: Duration,
     /// Work not renewed for this long may be taken over.
     pub work_lease: Duration,
@@ -198,7 +199,7 @@ impl Default for StreamLimits {
     fn default() -> Self {
         Self {
             bells_in_hand_max: 1024,
-            block: Duration::from_millis(500),
+            block: Duration::from_millis(100),
             work_lease: Duration::from_secs(10),
             bell_idle_max: Duration::from_secs(60),
             pool: 4,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use ractor::ActorRef;
 use tokio::sync::{broadcast, watch};
 
+use crate::acting::Acting;
 use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, MemberState, View};
 use crate::config::Config;
 use crate::entities::host;
@@ -46,6 +47,7 @@ struct Inner {
     work: Work,
     lost: watch::Receiver<u64>,
     acting: watch::Receiver<bool>,
+    may_act: Acting,
     reachable: watch::Receiver<bool>,
     links: Links,
     root: std::sync::OnceLock<Parts>,
@@ -185,11 +187,20 @@ impl Cluster {
         }
     }
 
-    /// The lease under which this node acts for a partition, if it does.
+    /// The lease under which this node acts for a partition, if it does and may do so now.
     pub fn lease(&self, partition: u16) -> Option<Lease> {
+        if !self.may_act() {
+            return None;
+        }
         let placement = self.inner.placement.borrow();
         let known = placement.partitions.get(usize::from(partition))?;
         (known.owner == Some(self.inner.me)).then_some(Lease { partition, epoch: known.epoch })
+    }
+
+    /// Whether effects may start now: the last heartbeat counted recently enough. Entities need not ask,
+    /// nothing is handed to them otherwise; what acts by itself should.
+    pub fn may_act(&self) -> bool {
+        self.inner.may_act.may_act()
     }
 
     /// Takes a node out of the ring: its partitions move to others, it lives on. False when it is not live.
@@ -235,6 +246,7 @@ impl Cluster {
 
     /// Stops everything at once and leaves what others may take over.
     async fn end(&self, exit: Exit) -> Exit {
+        self.inner.may_act.end();
         if let Some(parts) = self.inner.root.get() {
             let _ = parts.host.cast(host::Message::End);
             let _ = parts.root.cast(root::Message::End(exit));
@@ -258,7 +270,7 @@ impl Cluster {
 
     /// Whether the node serves: it is in the view, able to renew, and able to reach Valkey.
     pub fn is_ready(&self) -> bool {
-        self.inner.exit.borrow().is_none() && *self.inner.acting.borrow() && *self.inner.reachable.borrow()
+        self.inner.exit.borrow().is_none() && self.may_act() && *self.inner.reachable.borrow()
     }
 
     /// Rings bells.

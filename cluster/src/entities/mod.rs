@@ -4,6 +4,7 @@
 //! key alive at a time, starts it on demand on the node that owns its partition, passivates it when it is
 //! idle, and starts it again, later and later, when it fails.
 
+mod activation;
 pub(crate) mod host;
 
 use std::fmt;

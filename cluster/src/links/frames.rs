@@ -61,7 +61,7 @@ pub(super) fn deliver(id: u64, key: &EntityKey, asked: Option<(Bytes, Duration)>
         tenant: key.tenant.as_bytes().to_vec().into(),
         entity: key.id.to_string(),
         ask,
-        body: body.into(),
+        body,
         view,
         ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
         traceparent: String::new(),

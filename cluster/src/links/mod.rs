@@ -115,7 +115,8 @@ impl Links {
     /// Asks a peer whether it serves, on a connection of its own. `Err` when it does not answer in time.
     pub(crate) async fn probe(&self, to: &Member, within: Duration) -> Result<Pong, Refused> {
         let asked = async {
-            let channel = self.endpoint(to)?.connect().await.map_err(|_| Refused::Unreachable)?;
+            let endpoint = self.endpoint(to)?;
+            let channel = endpoint.connect().await.map_err(|_| Refused::Unreachable)?;
             let ping = Ping { cluster: self.identity.cluster.clone() };
             let pong = NodeClient::new(channel).health(ping).await.map_err(|_| Refused::Unreachable)?;
             Ok(pong.into_inner())

@@ -114,7 +114,10 @@ impl Peer {
 
     fn send(&self, says: Says) -> Result<(), Refused> {
         self.queue.try_send(says).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Refused::Busy,
+            mpsc::error::TrySendError::Full(_) => {
+                metrics::counter!(crate::metrics::LINK_BUSY).increment(1);
+                Refused::Busy
+            }
             mpsc::error::TrySendError::Closed(_) => Refused::Unreachable,
         })
     }
@@ -142,7 +145,7 @@ async fn read(mut answers: Streaming<Frame>, identity: &Identity, waiting: &Wait
     while let Some(frame) = answers.message().await.map_err(|status| status.to_string())? {
         match frame.says {
             Some(Says::Hello(hello)) => drop(frames::greeted(&hello, &identity.cluster)?),
-            Some(Says::Reply(reply)) => waiting.settle(reply.id, Ok(Bytes::from(reply.body))),
+            Some(Says::Reply(reply)) => waiting.settle(reply.id, Ok(reply.body)),
             Some(Says::Nack(nack)) => waiting.settle(nack.id, Err(frames::refused(&nack))),
             Some(Says::Bye(_)) => return Ok(()),
             Some(Says::Deliver(_) | Says::Hint(_)) | None => {} // From a newer node, perhaps.

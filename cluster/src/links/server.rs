@@ -157,10 +157,10 @@ impl Answering {
             return None;
         }
         let ttl = Duration::from_millis(message.ttl_ms.into());
-        let asked = self.desk.ask(key, Bytes::from(message.body), ttl);
+        let asked = self.desk.ask(key, message.body, ttl);
         Some(match tokio::time::timeout(ttl, asked).await.unwrap_or(Err(Refused::Expired)) {
             Ok(body) if body.len() > self.limits.body_max => frames::nack(id, Refused::Bad, view()),
-            Ok(body) => Says::Reply(Reply { id, body: body.into() }),
+            Ok(body) => Says::Reply(Reply { id, body }),
             Err(refused) => frames::nack(id, refused, view()),
         })
     }

@@ -5,19 +5,20 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::{Exit, root};
+use crate::acting::Acting;
 use crate::authority::{Authority, AuthorityUnavailable, DeadMember, Gen, Lease, Member, MemberState, View};
 use crate::config::Config;
 use crate::entities::host;
 use crate::key::PARTITIONS;
 use crate::links::Links;
 use crate::membership::{self, Membership};
-use crate::metrics::{MOVES, PARTITIONS_OWNED, RING_VIEW};
+use crate::metrics::{MOVES, PARTITIONS_OWNED, RING_EPOCH, VOTES};
 use crate::ownership::{self, Claim, Ownership};
 use crate::placement::Placement;
 use crate::streams::bell_reader::Serving;
@@ -54,8 +55,9 @@ pub(crate) struct Mind {
     pub(crate) acting: watch::Sender<bool>,
     pub(crate) died: broadcast::Sender<Gen>,
     pub(crate) serving: watch::Sender<Arc<Serving>>,
-    pub(crate) bells_seen: watch::Receiver<u64>,
-    pub(crate) begun: Instant,
+    /// What each lane's reader of bells has seen.
+    pub(crate) bells_seen: Vec<watch::Receiver<u64>>,
+    pub(crate) may_act: Acting,
 }
 
 /// The machines.
@@ -98,7 +100,7 @@ impl Actor for Mind {
             Message::Owner(event) => self.owner(event, &myself, state),
             Message::Look => self.owner(ownership::Event::Hint, &myself, state),
         }
-        let may_act = state.membership.may_act(self.now());
+        let may_act = self.may_act.may_act();
         self.acting.send_if_modified(|acting| std::mem::replace(acting, may_act) != may_act);
         Ok(())
     }
@@ -106,7 +108,7 @@ impl Actor for Mind {
 
 impl Mind {
     fn now(&self) -> Duration {
-        self.begun.elapsed()
+        self.may_act.clock()
     }
 
     fn member(&self, event: membership::Event, myself: &ActorRef<Message>, state: &mut State) {
@@ -136,9 +138,11 @@ impl Mind {
                 Message::Member(Event::Observed { sent: now, view })
             }),
             Action::Vote { target, seen_heartbeat } => self.later(myself, async move {
+                let evidence = if seen_heartbeat.is_some() { "stood_still" } else { "out_of_reach" };
+                metrics::counter!(VOTES, "evidence" => evidence).increment(1);
                 let vote = authority.declare_dead(target, seen_heartbeat, me, timing.votes);
                 let dead = within(PATIENCE, vote).await;
-                tracing::info!(node.target = target.0, ?dead, "voted that a node is dead");
+                tracing::info!(node.target = target.0, evidence, ?dead, "voted that a node is dead");
                 Message::Member(Event::Voted { target, dead })
             }),
             Action::Probe(peer) => {
@@ -156,7 +160,7 @@ impl Mind {
                 let _ = self.died.send(generation); // Nobody may be listening.
                 self.owner(ownership::Event::Gone(generation), myself, state);
             }
-            Action::ValidUntil(_) => {} // Asked for after each message: `may_act`.
+            Action::ValidUntil(until) => self.may_act.extend(until),
             Action::Die => self.end(Exit::DeclaredDead),
         }
     }
@@ -166,7 +170,7 @@ impl Mind {
             state.names.entry(*generation).or_insert_with(|| name.clone());
         }
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!(RING_VIEW).set(view.version as f64);
+        metrics::gauge!(RING_EPOCH).set(view.version as f64);
         self.links.retain(&view);
         self.view.send_replace(Arc::new(view.clone()));
         self.owner(ownership::Event::View(view), myself, state);
@@ -247,11 +251,13 @@ impl Mind {
         let change = self.serve(|serving| {
             serving.remove(&lease.partition);
         });
-        let mut seen = self.bells_seen.clone();
+        let seen = self.bells_seen.clone();
         let (stopped, ended) = oneshot::channel();
         let _ = self.host.cast(host::Message::Stop(lease, stopped));
         self.later(myself, async move {
-            let _ = tokio::time::timeout(LET_GO, seen.wait_for(|seen| *seen >= change)).await;
+            let let_go =
+                seen.into_iter().map(|mut seen| async move { drop(seen.wait_for(|s| *s >= change).await) });
+            let _ = tokio::time::timeout(LET_GO, futures::future::join_all(let_go)).await;
             let _ = ended.await; // A host that is gone has no entities either.
             Message::Owner(ownership::Event::Stopped(lease))
         });
@@ -285,6 +291,7 @@ impl Mind {
 
     fn end(&self, exit: Exit) {
         tracing::error!("other nodes have declared this one dead: it stops");
+        self.may_act.end();
         self.acting.send_replace(false);
         let _ = self.host.cast(host::Message::End);
         let _ = self.root.cast(root::Message::End(exit));

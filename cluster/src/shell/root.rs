@@ -3,6 +3,7 @@
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Exit;
 use crate::links::Listening;
@@ -15,6 +16,16 @@ pub(crate) enum Message {
     End(Exit),
 }
 
+/// The node's tasks go on until it ends; one that panics ends it.
+async fn watch_over(mut tasks: JoinSet<()>, root: ActorRef<Message>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(error = &error as &dyn std::error::Error, "a part of the node failed");
+            let _ = root.cast(Message::End(Exit::Failed)); // It may be ending already.
+        }
+    }
+}
+
 /// Supervises the parts of one node.
 pub(crate) struct Root {
     pub(crate) exit: watch::Sender<Option<Exit>>,
@@ -22,7 +33,7 @@ pub(crate) struct Root {
 
 impl Actor for Root {
     type Msg = Message;
-    type State = Option<(JoinSet<()>, Listening)>;
+    type State = Option<(AbortOnDropHandle<()>, Listening)>;
     type Arguments = ();
 
     async fn pre_start(&self, _: ActorRef<Message>, (): ()) -> Result<Self::State, ActorProcessingErr> {
@@ -36,7 +47,10 @@ impl Actor for Root {
         kept: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Keep(tasks, listening) => *kept = Some((tasks, listening)),
+            Message::Keep(tasks, listening) => {
+                let watching = tokio::spawn(watch_over(tasks, myself.clone()));
+                *kept = Some((AbortOnDropHandle::new(watching), listening));
+            }
             Message::End(exit) => {
                 drop(kept.take()); // Ends the tasks and the listener.
                 self.exit.send_if_modified(|known| known.is_none() && known.replace(exit).is_none());

@@ -38,12 +38,17 @@ impl Cluster {
 
     /// Asks an entity, wherever it lives, and waits for its answer up to `timeout`.
     pub async fn ask(&self, key: &EntityKey, body: Bytes, timeout: Duration) -> Result<Bytes, Undelivered> {
+        if body.len() > self.inner.config.links.body_max {
+            return Err(Undelivered::TooLarge); // Wherever it lives, so that it does not depend on where.
+        }
         let deadline = Instant::now() + timeout;
-        let asking = self.ask_until(key, body, deadline);
-        tokio::time::timeout_at(deadline, asking).await.unwrap_or(Err(Undelivered::TimedOut(timeout)))
+        match tokio::time::timeout_at(deadline, self.ask_until(key, body, deadline)).await {
+            Ok(Err(Refused::Expired)) | Err(_) => Err(Undelivered::TimedOut(timeout)),
+            Ok(answer) => answer.map_err(undelivered),
+        }
     }
 
-    async fn ask_until(&self, key: &EntityKey, body: Bytes, deadline: Instant) -> Result<Bytes, Undelivered> {
+    async fn ask_until(&self, key: &EntityKey, body: Bytes, deadline: Instant) -> Result<Bytes, Refused> {
         let waited = Instant::now() + self.inner.config.timing.route_wait;
         let mut placement = self.watch_placement();
         let mut redirects = 0;
@@ -51,13 +56,13 @@ impl Cluster {
             placement.mark_unchanged();
             let refused = match self.whereabouts(key) {
                 Some(owner) => match self.ask_at(owner, key, body.clone(), deadline).await {
-                    Err(Refused::NotOwner { .. } | Refused::Draining) => {
+                    Err(refused @ (Refused::NotOwner { .. } | Refused::Draining)) => {
                         redirects += 1;
-                        Undelivered::Unavailable
+                        refused
                     }
-                    answer => return answer.map_err(undelivered),
+                    answer => return answer,
                 },
-                None => Undelivered::Unavailable,
+                None => Refused::Unreachable,
             };
             if redirects > REDIRECTS || Instant::now() >= waited {
                 return Err(refused);

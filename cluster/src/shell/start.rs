@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use ractor::Actor;
 use tokio::net::TcpListener;
@@ -13,6 +12,7 @@ use super::mind::Mind;
 use super::root::{self, Root};
 use super::route::Reception;
 use super::{Cluster, Exit, Inner, Parts, StartError, joining};
+use crate::acting::Acting;
 use crate::authority::{Authority, Gen, View};
 use crate::config::Config;
 use crate::entities::host::{self, Host};
@@ -97,6 +97,7 @@ impl Cluster {
             work: Work::new(valkey, me, demand),
             lost: lost_seen,
             acting: acting_seen,
+            may_act: Acting::new(),
             reachable: reachable_seen,
             links,
             root: OnceLock::new(),
@@ -116,26 +117,33 @@ impl Cluster {
         let (root, _) = Actor::spawn(None, Root { exit: inner.exit.clone() }, ()).await?;
         let factories: Factories =
             Arc::new(factories.into_iter().map(|f| (f.kind(), f)).collect::<HashMap<_, _>>());
+        let acks = Acks::start(valkey.clone());
         let host = Host {
             factories,
             limits: inner.config.entities,
             hand_over: inner.config.timing.hand_over,
-            acks: Acks::start(valkey.clone()),
+            acks: acks.clone(),
+            acting: inner.may_act.clone(),
         };
         let (host, _) = Actor::spawn_linked(None, host, self.clone(), root.get_cell()).await?;
         let (serving, serving_seen) = watch::channel(Arc::<Serving>::default());
-        let (bells_seen_by_reader, bells_seen) = watch::channel(0);
-        let ringing = host.clone();
+        let mut bells_seen = Vec::new();
         let mut tasks = JoinSet::new();
-        let bell_reader = BellReader {
-            valkey: valkey.clone(),
-            me: inner.me,
-            serving: serving_seen,
-            seen: bells_seen_by_reader,
-            acting: inner.acting.clone(),
-            ring: Arc::new(move |key, ack| drop(ringing.cast(host::Message::Wake(key, Some(ack))))),
-        };
-        tasks.spawn(bell_reader.run());
+        for lane in 0..inner.config.lanes.len() {
+            let (seen_by_reader, seen) = watch::channel(0);
+            bells_seen.push(seen);
+            let ringing = host.clone();
+            let reader = BellReader {
+                valkey: valkey.clone(),
+                lane,
+                serving: serving_seen.clone(),
+                seen: seen_by_reader,
+                acting: inner.acting.clone(),
+                ring: Arc::new(move |key, bell| drop(ringing.cast(host::Message::Wake(key, Some(bell))))),
+                acks: acks.clone(),
+            };
+            tasks.spawn(reader.run());
+        }
         let work_reader = WorkReader {
             valkey: valkey.clone(),
             me: inner.me,
@@ -159,7 +167,7 @@ impl Cluster {
             died: inner.died.clone(),
             serving,
             bells_seen,
-            begun: Instant::now(),
+            may_act: inner.may_act.clone(),
         };
         let (mind, _) = Actor::spawn_linked(None, mind, view, root.get_cell()).await?;
         let _ = root.cast(root::Message::Keep(tasks, listening));

@@ -7,11 +7,13 @@ mod acks;
 pub(crate) mod bell_reader;
 mod bells;
 pub(crate) mod marker;
+mod turns;
 mod valkey;
 mod work;
 pub(crate) mod work_reader;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -77,4 +79,9 @@ pub enum StreamError {
     /// No such lane in [`crate::Config::lanes`].
     #[error("there is no lane {0}")]
     UnknownLane(usize),
+}
+
+/// Milliseconds, as the server counts.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -80,6 +80,13 @@ impl Valkey {
         self.lanes.get(lane).map(|l| l.name.as_str()).ok_or(StreamError::UnknownLane(lane))
     }
 
+    /// A lane's share of so many, at least one.
+    pub(crate) fn share_of(&self, lane: usize, of: usize) -> usize {
+        let share = |lane: &LaneConfig| lane.share.max(1) as usize;
+        let all: usize = self.lanes.iter().map(share).sum();
+        (of * self.lanes.get(lane).map_or(0, share) / all.max(1)).max(1)
+    }
+
     /// The stream of bells of one partition and lane.
     pub(crate) fn bell_stream(&self, partition: u16, lane: usize) -> Result<String, StreamError> {
         Ok(format!("{}{{p{partition}}}:{}", self.prefix, self.lane(lane)?))
