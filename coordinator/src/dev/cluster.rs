@@ -43,15 +43,25 @@ pub struct DevCluster {
     nodes: Vec<Watched>,
 }
 
-/// A node, and when it may be started again.
+/// A node under watch.
 #[derive(Debug)]
 struct Watched {
     node: Node,
     started: Instant,
     /// How often in a row it died young.
     deaths: u32,
-    /// When to start it again; `None` while it runs.
-    due: Option<Instant>,
+    stage: Stage,
+}
+
+/// Whether a node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It does, as far as we know.
+    Runs,
+    /// It died, and is started again then.
+    DiedUntil(Instant),
+    /// It left in order, as a drained node does, and stays out.
+    Left,
 }
 
 impl Programs {
@@ -110,7 +120,7 @@ impl DevCluster {
                 settings,
                 environment: BTreeMap::new(),
             })?;
-            self.nodes.push(Watched { node, started: Instant::now(), deaths: 0, due: None });
+            self.nodes.push(Watched { node, started: Instant::now(), deaths: 0, stage: Stage::Runs });
         }
         self.save(false)?;
         let ready = self.nodes.iter_mut().map(async |watched| {
@@ -147,7 +157,7 @@ impl DevCluster {
             self.notice_dead_nodes();
             self.start_due_nodes()?;
             self.save(true)?;
-            let due = self.nodes.iter().filter_map(|watched| watched.due).min();
+            let due = self.nodes.iter().filter_map(Watched::due).min();
             let due = due.map(tokio::time::Instant::from_std);
             tokio::select! {
                 _ = child_ended.recv() => {}
@@ -178,24 +188,28 @@ impl DevCluster {
     }
 
     fn notice_dead_nodes(&mut self) {
-        for watched in self.nodes.iter_mut().filter(|watched| watched.due.is_none()) {
-            if died(watched.node.process_mut()) {
-                let pause = watched.pause_after_death();
+        for watched in self.nodes.iter_mut().filter(|watched| watched.stage == Stage::Runs) {
+            let Some(status) = watched.node.process_mut().ended() else { continue };
+            let name = watched.node.name().to_owned();
+            if status.success() {
+                watched.stage = Stage::Left;
                 say(&format!(
-                    "  it is started again in {:.1} s; log: {}",
-                    pause.as_secs_f32(),
-                    watched.node.log().display()
+                    "{name} left the cluster in order and stays out until `starling dev` is started anew"
                 ));
+                continue;
             }
+            let pause = watched.pause_after_death().as_secs_f32();
+            let log = watched.node.log().display();
+            say(&format!("{name} died ({}); started again in {pause:.1} s; log: {log}", in_words(status)));
         }
     }
 
     fn start_due_nodes(&mut self) -> Result<()> {
         for watched in &mut self.nodes {
-            if watched.due.is_some_and(|due| due <= Instant::now()) {
+            if watched.due().is_some_and(|due| due <= Instant::now()) {
                 watched.node.restart()?;
                 watched.started = Instant::now();
-                watched.due = None;
+                watched.stage = Stage::Runs;
                 say(&format!("{} starts again", watched.node.name()));
             }
         }
@@ -234,8 +248,16 @@ impl Watched {
         const OLD: Duration = Duration::from_secs(60);
         self.deaths = if self.started.elapsed() < OLD { self.deaths + 1 } else { 1 };
         let pause = Duration::from_millis(500) * 2_u32.pow(self.deaths.min(7) - 1);
-        self.due = Some(Instant::now() + pause);
+        self.stage = Stage::DiedUntil(Instant::now() + pause);
         pause
+    }
+
+    /// When to start it again.
+    fn due(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::DiedUntil(due) => Some(due),
+            Stage::Runs | Stage::Left => None,
+        }
     }
 }
 

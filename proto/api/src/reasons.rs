@@ -71,7 +71,6 @@ impl ErrorReason {
             | Self::FeedExists
             | Self::JobFinished
             | Self::NodeState
-            | Self::DeadLetterClosed
             | Self::Conflict => self.state_guide(),
             Self::BlobMissing
             | Self::BlobDigestMismatch
@@ -187,9 +186,11 @@ impl ErrorReason {
             ),
             Self::FeedNotFound => guide(Code::NotFound, "No such feed.", "list them: starling feeds list"),
             Self::NodeNotFound => guide(Code::NotFound, "No such node.", "list them: starling cluster nodes"),
-            Self::DeadLetterNotFound => {
-                guide(Code::NotFound, "No such dead letter.", "list them: starling queue dead-letters list")
-            }
+            Self::DeadLetterNotFound => guide(
+                Code::NotFound,
+                "No such dead letter; perhaps it was requeued or discarded.",
+                "list them: starling queue dead-letters list",
+            ),
             Self::TenantExists => {
                 guide(Code::AlreadyExists, "Another tenant has this name.", "choose another name")
             }
@@ -205,11 +206,6 @@ impl ErrorReason {
                 Code::FailedPrecondition,
                 "The node's state does not allow this.",
                 "look at it: starling cluster nodes",
-            ),
-            Self::DeadLetterClosed => guide(
-                Code::FailedPrecondition,
-                "The dead letter was requeued or discarded before.",
-                "nothing: it was dealt with",
             ),
             _ => guide(
                 Code::Aborted,

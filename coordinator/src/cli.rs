@@ -1,0 +1,148 @@
+//! The command line: what there is to say, and who does it.
+//!
+//! Commands are noun and verb. Data goes to standard output, words to standard error; a failure ends with
+//! one line that says what to do next and why.
+
+mod admin;
+mod cluster;
+mod failure;
+mod feeds;
+mod findings;
+mod follow;
+mod image_source;
+mod images;
+mod jobs;
+mod json;
+mod list;
+mod queue;
+mod reference;
+mod report;
+mod screen;
+mod serve;
+mod server;
+mod submit;
+mod table;
+mod tenants;
+mod upload;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Client, ClientFlags, Environment};
+
+pub use failure::{Exit, Failure};
+use screen::{ColorChoice, Screen};
+use server::Server;
+
+/// Scans container images on a fleet of nodes and keeps every result current.
+#[derive(Debug, Parser)]
+#[command(name = "starling", version, after_help = failure::EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    client: ClientFlags,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_enum)]
+    color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring an image to the server and have it scanned
+    #[command(after_help = submit::EXAMPLES)]
+    Submit(submit::Submit),
+    /// Follow jobs and give them up
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// What was found in an image
+    #[command(after_help = findings::EXAMPLES)]
+    Findings(findings::Findings),
+    /// Images the server knows
+    #[command(subcommand)]
+    Images(images::Images),
+    /// Where advisories come from, and how fresh they are
+    #[command(subcommand)]
+    Feeds(feeds::Feeds),
+    /// Tenants and their quotas (operators)
+    #[command(subcommand)]
+    Tenants(tenants::Tenants),
+    /// Nodes and partitions (operators)
+    #[command(subcommand)]
+    Cluster(cluster::Commands),
+    /// Lanes and dead letters
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Administration with direct access to the database
+    #[command(subcommand)]
+    Admin(admin::Admin),
+    /// Bring the database to this version's schema
+    Migrate(serve::Migrate),
+    /// Run a node
+    Node(serve::Node),
+    /// Run a whole cluster on this machine, with nothing to configure
+    Dev(crate::dev::Args),
+    /// Show a node's settings, and where each value comes from
+    Config(serve::Config),
+    /// Print a page of the documentation that is made from the program
+    #[command(hide = true, subcommand)]
+    Reference(reference::Reference),
+    /// Show the version
+    Version,
+}
+
+/// Reads the command line, does what it says, and answers how the process ends.
+pub async fn run(env: &Environment) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let mut screen = Screen::new(cli.color, env);
+    match Box::pin(dispatch(cli, env, &mut screen)).await {
+        Ok(code) => code,
+        Err(failure) => {
+            screen.say(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<ExitCode, Failure> {
+    let client = || Client::find(&cli.client, env).map_err(|error| Failure::new(Exit::Usage, error));
+    let server = || Server::new(&client()?);
+    let done = match cli.command {
+        Command::Submit(command) => return Ok(command.run(&server()?, screen).await?.into()),
+        Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
+        Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
+        Command::Node(command) => return command.run(env).await,
+        Command::Dev(args) => return Ok(crate::dev::run(args).await?),
+        Command::Images(command) => command.run(&server()?, screen).await,
+        Command::Feeds(command) => command.run(&server()?, screen).await,
+        Command::Tenants(command) => command.run(&server()?, screen).await,
+        Command::Cluster(command) => command.run(&server()?, screen).await,
+        Command::Queue(command) => command.run(&server()?, screen).await,
+        Command::Admin(command) => command.run(env, screen).await,
+        Command::Migrate(command) => command.run(env, screen).await,
+        Command::Config(command) => command.run(env, screen),
+        Command::Reference(page) => page.run(screen),
+        Command::Version => screen.data(format!("starling {}", env!("CARGO_PKG_VERSION"))),
+    };
+    done.map(|()| Exit::Ok.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,144 @@
+//! An OCI image layout (image-spec, `image-layout.md`): `index.json` and `blobs/sha256/…`.
+//!
+//! What docker 25 and later save is a layout too; its `manifest.json` is read for the full names.
+
+use std::sync::Arc;
+
+use inventory::{
+    DockerArchive, Document, DocumentError, ImageConfig, ImageIndex, ImageManifest, IndexEntry, Platform,
+};
+use model::{Digest, ImageDigest};
+
+use super::members::Members;
+use super::{Blob, Candidate, Choice, SourceError, SourceImage, pick};
+
+/// An index in an index in an index: nobody goes deeper.
+const DEPTH_MAX: usize = 3;
+
+struct Found {
+    bytes: Vec<u8>,
+    manifest: ImageManifest,
+}
+
+pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImage, SourceError> {
+    let index = ImageIndex::parse(&members.document("index.json")?)?;
+    let candidates = candidates(members, &index, &choice.platform)?;
+    let Candidate { names, content, .. } = pick(candidates, choice.reference.as_deref())?;
+    let Found { bytes, manifest } = content;
+    let config = blob_document(members, &manifest.config.digest)?;
+    let layers = manifest.layers_of(&ImageConfig::parse(&config)?)?;
+    let mut blobs: Vec<Blob> = Vec::new();
+    for layer in layers {
+        let member = member_of(&layer.digest);
+        if members.size(&member).is_none() {
+            return Err(SourceError::Missing { what: member });
+        }
+        if !blobs.iter().any(|blob| blob.digest == layer.digest) {
+            blobs.push(Blob { digest: layer.digest, size: layer.size, media_type: layer.media_type, member });
+        }
+    }
+    Ok(SourceImage {
+        digest: ImageDigest::new(Digest::of(&bytes)),
+        media_type: manifest.media_type,
+        manifest: bytes,
+        config,
+        names,
+        blobs,
+        members: members.clone(),
+    })
+}
+
+/// The images of a layout, each once with all its names.
+fn candidates(
+    members: &Members,
+    index: &ImageIndex,
+    platform: &Platform,
+) -> Result<Vec<Candidate<Found>>, SourceError> {
+    let saved = saved_names(members)?;
+    let mut candidates: Vec<Candidate<Found>> = Vec::new();
+    for entry in entries(index, platform)? {
+        let (digest, found) = manifest(members, entry, platform, DEPTH_MAX)?;
+        let config = member_of(&found.manifest.config.digest);
+        let tags = saved.iter().filter(|(member, _)| *member == config).map(|(_, tag)| tag);
+        let mut names: Vec<String> = tags.cloned().collect();
+        // A bare tag such as "latest" says little when there is a full name.
+        names.extend(entry.ref_name.clone().filter(|name| names.is_empty() || name.contains('/')));
+        match candidates.iter_mut().find(|other| other.digest.as_ref() == Some(&digest)) {
+            Some(same) => same.names.extend(names),
+            None => candidates.push(Candidate { names, digest: Some(digest), content: found }),
+        }
+    }
+    candidates.iter_mut().for_each(|candidate| {
+        candidate.names.sort();
+        candidate.names.dedup();
+    });
+    Ok(candidates)
+}
+
+/// The entries worth looking at: of several for different platforms under one name, the wanted one.
+fn entries<'a>(index: &'a ImageIndex, platform: &Platform) -> Result<Vec<&'a IndexEntry>, DocumentError> {
+    let mut chosen = Vec::new();
+    let mut seen: Vec<&Option<String>> = Vec::new();
+    for entry in &index.entries {
+        if entry.platform.is_none() {
+            chosen.push(entry);
+            continue;
+        }
+        if seen.contains(&&entry.ref_name) {
+            continue;
+        }
+        seen.push(&entry.ref_name);
+        let of_name = index.entries.iter().filter(|e| e.platform.is_some() && e.ref_name == entry.ref_name);
+        let group = ImageIndex { entries: of_name.cloned().collect() };
+        let digest = &group.choose(platform)?.descriptor.digest;
+        chosen.extend(
+            index.entries.iter().find(|e| e.descriptor.digest == *digest && e.ref_name == entry.ref_name),
+        );
+    }
+    Ok(chosen)
+}
+
+/// The manifest behind an entry; through further indexes if need be.
+fn manifest(
+    members: &Members,
+    entry: &IndexEntry,
+    platform: &Platform,
+    depth: usize,
+) -> Result<(Digest, Found), SourceError> {
+    let digest = entry.descriptor.digest.clone();
+    let bytes = blob_document(members, &digest)?;
+    match Document::parse(&bytes)? {
+        Document::Manifest(manifest) => Ok((digest, Found { bytes, manifest })),
+        Document::Index(index) if depth > 0 => {
+            manifest(members, index.choose(platform)?, platform, depth - 1)
+        }
+        Document::Index(_) => Err(SourceError::Document(DocumentError::Unsupported {
+            document: "image index",
+            why: format!("indexes are nested more than {DEPTH_MAX} deep"),
+        })),
+    }
+}
+
+fn blob_document(members: &Members, digest: &Digest) -> Result<Vec<u8>, SourceError> {
+    let what = member_of(digest);
+    let bytes = members.document(&what)?;
+    let actual = Digest::of(&bytes);
+    if actual == *digest { Ok(bytes) } else { Err(SourceError::Damaged { what, actual }) }
+}
+
+fn member_of(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// Config member and name of each image in `manifest.json`, where there is one.
+fn saved_names(members: &Members) -> Result<Vec<(String, String)>, SourceError> {
+    if !members.contains("manifest.json") {
+        return Ok(Vec::new());
+    }
+    let archive = DockerArchive::parse(&members.document("manifest.json")?)?;
+    let names = archive.images.into_iter().flat_map(|image| {
+        let config = image.config;
+        image.repo_tags.into_iter().map(move |tag| (config.clone(), tag))
+    });
+    Ok(names.collect())
+}

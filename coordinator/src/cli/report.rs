@@ -1,0 +1,322 @@
+//! The result of an image: its findings, how far to trust them, and the exit code that follows.
+
+use std::time::Duration;
+
+use clap::Args;
+use model::Severity;
+use proto_api::common::v1::Coverage;
+use proto_api::finding::v1::{
+    CountFindingsRequest, CountFindingsResponse, Finding, FindingFilter, GetVerdictRequest,
+    ListFindingsRequest, Verdict,
+};
+use serde_json::json;
+
+use super::failure::{Exit, Failure};
+use super::json::{SCHEMA_VERSION, value};
+use super::list::{self, Format};
+use super::screen::Screen;
+use super::server::{Server, call};
+use super::table::Rows;
+use super::words::{self, count};
+use crate::config::parse_duration;
+use crate::grpc::convert;
+
+/// When a result fails a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(super) struct Gate {
+    /// Exit with 1 when there is a finding at least this bad: critical, high, medium or low
+    #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
+    pub fail_on: Option<Severity>,
+    /// Exit with 4 when a feed was not read for longer than this, such as 24h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub max_feed_age: Option<Duration>,
+}
+
+/// Everything there is to say about an image's result.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Report {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How many findings there are, whatever the filter.
+    pub counts: CountFindingsResponse,
+    /// The findings that the filter lets through.
+    pub findings: Vec<Finding>,
+}
+
+/// A severity by its word.
+pub(super) fn parse_severity(word: &str) -> Result<Severity, String> {
+    Severity::from_word(word)
+        .ok_or_else(|| format!("{word:?} is no severity: use critical, high, medium or low"))
+}
+
+impl Report {
+    /// Reads it from the server.
+    pub(super) async fn of(server: &Server, image: &str, filter: FindingFilter) -> Result<Self, Failure> {
+        let request = GetVerdictRequest { image: image.to_owned(), version: 0 };
+        let verdict = call(request, async |request| server.findings().get_verdict(request).await).await?;
+        let verdict =
+            verdict.verdict.ok_or_else(|| Failure::new(Exit::Failed, "the server sent no verdict"))?;
+        // By digest from here on: a name may come to point elsewhere meanwhile.
+        let image = verdict.image_digest.clone();
+        let request = CountFindingsRequest { image: image.clone() };
+        let counts = call(request, async |request| server.findings().count_findings(request).await).await?;
+        let found = list::gather(0, async |page_size, page_token| {
+            let request = ListFindingsRequest {
+                image: image.clone(),
+                filter: Some(filter.clone()),
+                page_size,
+                page_token,
+            };
+            let page = call(request, async |request| server.findings().list_findings(request).await).await?;
+            Ok((page.findings, page.next_page_token))
+        });
+        Ok(Self { verdict, counts, findings: found.await?.items })
+    }
+
+    /// Writes it in the format asked for.
+    pub(super) fn show(&self, screen: &mut Screen, format: Format) -> Result<(), Failure> {
+        match format {
+            Format::Table => {
+                self.table(screen)?;
+                self.summary().iter().try_for_each(|line| screen.data(line))
+            }
+            Format::Json => {
+                let findings: Vec<_> = self.findings.iter().map(|f| value(FINDING, f)).collect();
+                let whole = json!({
+                    "schema_version": SCHEMA_VERSION,
+                    "verdict": value("starling.finding.v1.Verdict", &self.verdict),
+                    "counts": value("starling.finding.v1.CountFindingsResponse", &self.counts),
+                    "findings": findings,
+                });
+                screen.data(list::pretty(&whole)?)
+            }
+            Format::Jsonl => {
+                self.findings.iter().try_for_each(|finding| screen.data(value(FINDING, finding)))?;
+                self.summary().iter().for_each(|line| screen.say(line));
+                Ok(())
+            }
+        }
+    }
+
+    fn table(&self, screen: &mut Screen) -> Result<(), Failure> {
+        let heads = ["PACKAGE", "VERSION", "SEVERITY", "FIXED IN", "VULNERABILITY", "ADVISORIES"];
+        let mut rows = Rows::new(screen, &heads);
+        for finding in &self.findings {
+            let severity = words::severity(finding.severity());
+            let advisories: Vec<_> = finding.advisories.iter().map(|a| a.advisory.as_str()).collect();
+            let fixed = finding.fixed_versions.join(", ");
+            let cells = [
+                finding.package.clone(),
+                finding.version.clone(),
+                severity.to_string(),
+                if fixed.is_empty() { "not fixed".to_owned() } else { fixed },
+                finding.vulnerability.clone(),
+                advisories.join(", "),
+            ];
+            rows.row_with_severity(cells, 2, severity);
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.show(screen)?;
+        screen.data("")
+    }
+
+    /// The last lines: counts, coverage, age, and what else must be known.
+    fn summary(&self) -> Vec<String> {
+        let mut lines = vec![self.counts_line()];
+        lines.extend(self.coverage_lines());
+        lines.push(self.age_line());
+        let demonstration = self.verdict.feeds.iter().filter(|feed| feed.demonstration);
+        lines.extend(demonstration.map(|feed| {
+            format!(
+                "note: feed {} is a demonstration set, a small selection of old advisories: \
+                 what it does not find may still be there",
+                feed.feed_id
+            )
+        }));
+        lines
+    }
+
+    fn counts_line(&self) -> String {
+        let counts = &self.counts;
+        if counts.findings == 0 {
+            return "no findings".to_owned();
+        }
+        let by_severity =
+            counts.by_severity.iter().map(|c| format!("{} {}", c.findings, words::severity(c.severity())));
+        let all = count(u64::try_from(counts.findings).unwrap_or_default(), "finding");
+        let shown = self.findings.len();
+        let hidden = if i64::try_from(shown) == Ok(counts.findings) {
+            let fixable = self.findings.iter().filter(|finding| !finding.fixed_versions.is_empty()).count();
+            format!("; {fixable} fixable")
+        } else {
+            format!("; {shown} shown")
+        };
+        format!("{all}: {}{hidden}", by_severity.collect::<Vec<_>>().join(", "))
+    }
+
+    fn coverage_lines(&self) -> Vec<String> {
+        let mut lines = vec![match self.verdict.coverage() {
+            Coverage::Complete => "coverage: complete".to_owned(),
+            Coverage::Partial => {
+                "PARTIAL: part of the image could not be read, or no feed speaks of a package's \
+                                  ecosystem. This is not a clean result"
+                    .to_owned()
+            }
+            Coverage::Provisional | Coverage::Unspecified => {
+                "PROVISIONAL: no feed was loaded when this was evaluated. This is not a clean result"
+                    .to_owned()
+            }
+        }];
+        lines.extend(self.verdict.problems.iter().map(|problem| format!("  {problem}")));
+        lines
+    }
+
+    fn age_line(&self) -> String {
+        let verdict = &self.verdict;
+        let behind = if verdict.latest_snapshot > verdict.snapshot {
+            format!(" (the latest is {})", verdict.latest_snapshot)
+        } else {
+            String::new()
+        };
+        let age = |feed: &proto_api::finding::v1::VerdictFeed| {
+            let read = words::duration(feed.age)
+                .map_or_else(|| "never read".to_owned(), |a| format!("{} old", words::length(a)));
+            format!("{} {read}{}", feed.feed_id, if feed.stale { ", STALE" } else { "" })
+        };
+        let feeds: Vec<_> = verdict.feeds.iter().map(age).collect();
+        let feeds =
+            if feeds.is_empty() { "no feeds".to_owned() } else { format!("feeds: {}", feeds.join("; ")) };
+        format!("snapshot {}{behind}; {feeds}", verdict.snapshot)
+    }
+
+    /// The exit code that follows from the result.
+    pub(super) fn exit(&self, gate: Gate) -> Exit {
+        let bad = |limit| {
+            let of = |c: &proto_api::finding::v1::SeverityCount| {
+                words::severity(c.severity()) >= limit && c.findings > 0
+            };
+            self.counts.by_severity.iter().any(of)
+        };
+        let too_old = |limit| {
+            let old = |age: Option<Duration>| age.is_none_or(|age| age > limit);
+            self.verdict.feeds.iter().any(|feed| old(words::duration(feed.age)))
+        };
+        if gate.fail_on.is_some_and(bad) {
+            Exit::Gate
+        } else if self.verdict.coverage() != Coverage::Complete || gate.max_feed_age.is_some_and(too_old) {
+            Exit::Untrusted
+        } else {
+            Exit::Ok
+        }
+    }
+}
+
+const FINDING: &str = "starling.finding.v1.Finding";
+
+/// The filter of a request.
+pub(super) fn filter(min_severity: Option<Severity>, only_fixed: bool) -> FindingFilter {
+    let min_severity = min_severity.map(convert::severity).unwrap_or_default().into();
+    FindingFilter { min_severity, only_fixed, exactly: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto_api::common::v1 as common;
+    use proto_api::finding::v1::{AdvisoryMatch, SeverityCount, VerdictFeed};
+
+    use super::super::screen::tests::page;
+    use super::*;
+
+    fn report(coverage: Coverage) -> Report {
+        let severity = common::Severity::High;
+        let advisory = AdvisoryMatch { advisory: "GHSA-1".to_owned(), ..AdvisoryMatch::default() };
+        let finding = Finding {
+            vulnerability: "CVE-2021-3749".to_owned(),
+            package: "axios".to_owned(),
+            version: "0.21.0".to_owned(),
+            severity: severity.into(),
+            fixed_versions: vec!["0.21.2".to_owned()],
+            advisories: vec![advisory],
+            ..Finding::default()
+        };
+        let age = Some(prost_types::Duration { seconds: 7200, nanos: 0 });
+        let feed = VerdictFeed { feed_id: "demo".to_owned(), age, stale: false, demonstration: true };
+        Report {
+            verdict: Verdict {
+                coverage: coverage.into(),
+                snapshot: 4,
+                latest_snapshot: 5,
+                feeds: vec![feed],
+                ..Verdict::default()
+            },
+            counts: CountFindingsResponse {
+                findings: 1,
+                by_severity: vec![SeverityCount { severity: severity.into(), findings: 1 }],
+                ..CountFindingsResponse::default()
+            },
+            findings: vec![finding],
+        }
+    }
+
+    fn gate(fail_on: Option<Severity>, hours: Option<u64>) -> Gate {
+        Gate { fail_on, max_feed_age: hours.map(|h| Duration::from_secs(3600 * h)) }
+    }
+
+    #[test]
+    fn the_table_ends_with_counts_coverage_age_and_the_note() {
+        let (mut screen, page) = page();
+        report(Coverage::Complete).show(&mut screen, Format::Table).unwrap();
+        let lines = page.text();
+        let lines: Vec<_> =
+            lines.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines[..6],
+            [
+                "PACKAGE VERSION SEVERITY FIXED IN VULNERABILITY ADVISORIES",
+                "axios 0.21.0 high 0.21.2 CVE-2021-3749 GHSA-1",
+                "",
+                "1 finding: 1 high; 1 fixable",
+                "coverage: complete",
+                "snapshot 4 (the latest is 5); feeds: demo 2 h 0 min old",
+            ]
+        );
+        assert!(lines[6].starts_with("note: feed demo is a demonstration set"), "{lines:?}");
+    }
+
+    #[test]
+    fn json_is_one_object_with_a_schema_version() {
+        let (mut screen, page) = page();
+        report(Coverage::Partial).show(&mut screen, Format::Json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&page.text()).unwrap();
+        assert_eq!(json["schema_version"], SCHEMA_VERSION);
+        assert_eq!(json["verdict"]["coverage"], "COVERAGE_PARTIAL");
+        assert_eq!(json["findings"][0]["fixed_versions"][0], "0.21.2");
+    }
+
+    #[test]
+    fn the_gate_counts_before_trust_and_trust_before_peace() {
+        let complete = report(Coverage::Complete);
+        assert_eq!(complete.exit(gate(None, None)), Exit::Ok);
+        assert_eq!(complete.exit(gate(Some(Severity::Critical), None)), Exit::Ok);
+        assert_eq!(complete.exit(gate(Some(Severity::High), None)), Exit::Gate);
+        assert_eq!(complete.exit(gate(None, Some(1))), Exit::Untrusted);
+        assert_eq!(complete.exit(gate(None, Some(3))), Exit::Ok);
+        for coverage in [Coverage::Partial, Coverage::Provisional] {
+            assert_eq!(report(coverage).exit(gate(None, None)), Exit::Untrusted);
+            assert_eq!(report(coverage).exit(gate(Some(Severity::Low), None)), Exit::Gate);
+        }
+    }
+
+    #[test]
+    fn a_result_without_complete_coverage_says_so_loudly() {
+        for (coverage, word) in [(Coverage::Partial, "PARTIAL"), (Coverage::Provisional, "PROVISIONAL")] {
+            let lines = report(coverage).summary();
+            assert!(
+                lines.iter().any(|line| line.starts_with(word) && line.contains("not a clean result")),
+                "{lines:?}"
+            );
+        }
+    }
+}

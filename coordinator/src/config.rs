@@ -1,0 +1,83 @@
+//! What the program is told: by flags, the environment, a file, and defaults, in this order.
+//!
+//! This is the only place that reads the environment. Everybody else is handed an [`Environment`] or,
+//! better, a struct made of it.
+
+mod client;
+mod durations;
+mod merge;
+mod node;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use client::{Client, ClientFlags, NoContext};
+pub use durations::{InvalidDuration, parse_duration};
+pub use merge::{InvalidSetting, Merged, Origin, Value, merge};
+pub use node::{Api, LogFormat, Logging, NodeConfig, Shutdown, Tls, database};
+pub use settings::{SETTINGS, Setting, SettingFlags, reference};
+
+/// The environment's variables as they were when the program started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Reads the variables of this process. Those that are not UTF-8 are left out.
+    pub fn read() -> Self {
+        let pairs = std::env::vars_os();
+        Self(
+            pairs
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// An environment of these variables, for tests and for starting nodes from within.
+    pub fn of<const N: usize>(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// A variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The directory of this user's configuration (XDG Base Directory Specification).
+    pub fn config_home(&self) -> Option<PathBuf> {
+        let home = || self.get("HOME").map(|home| PathBuf::from(home).join(".config"));
+        self.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)
+    }
+
+    /// The file that remembers where the server is and how to sign in.
+    pub fn context_file(&self) -> Option<PathBuf> {
+        self.config_home().map(|home| home.join("starling").join("config.toml"))
+    }
+
+    /// Whether colour is unwelcome whatever the terminal can do (no-color.org; `TERM=dumb`).
+    pub fn no_color(&self) -> bool {
+        self.get("NO_COLOR").is_some() || self.get("TERM") == Some("dumb")
+    }
+}
+
+/// The name of this machine, which is a node's name when it is given no other.
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_file_follows_xdg() {
+        let file = |env: Environment| env.context_file().map(|path| path.display().to_string());
+        assert_eq!(file(Environment::of([("HOME", "/h")])).unwrap(), "/h/.config/starling/config.toml");
+        let both = Environment::of([("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]);
+        assert_eq!(file(both).unwrap(), "/x/starling/config.toml");
+        let relative = Environment::of([("HOME", "/h"), ("XDG_CONFIG_HOME", "x")]);
+        assert_eq!(file(relative).unwrap(), "/h/.config/starling/config.toml");
+        assert_eq!(file(Environment::default()), None);
+    }
+}

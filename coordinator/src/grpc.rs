@@ -1,0 +1,158 @@
+//! The public API: one file for each service, and around them what holds for every call.
+//!
+//! ```text
+//! observe ─► limits ─► auth ─► a service ─► store, objects, cluster
+//! ```
+//!
+//! Services parse requests into the model's types, refuse early, make one or two calls of the store, and turn
+//! rows into messages. They decide nothing.
+
+pub mod auth;
+mod cluster;
+pub mod convert;
+pub mod errors;
+mod feeds;
+mod findings;
+pub mod idempotent;
+mod images;
+mod jobs;
+mod limits;
+mod observe;
+mod paging;
+mod queues;
+pub mod scopes;
+mod sealed;
+mod submissions;
+mod tenants;
+pub mod trace;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, StatusCode, header};
+use proto_api::cluster::v1::cluster_service_server::ClusterServiceServer;
+use proto_api::common::v1::ErrorReason;
+use proto_api::feed::v1::feed_service_server::FeedServiceServer;
+use proto_api::finding::v1::finding_service_server::FindingServiceServer;
+use proto_api::image::v1::image_service_server::ImageServiceServer;
+use proto_api::job::v1::job_service_server::JobServiceServer;
+use proto_api::queue::v1::queue_service_server::QueueServiceServer;
+use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
+use store::{Objects, Store};
+use tokio::sync::watch::Receiver;
+use tonic::Status;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::config::Api;
+use crate::node::Phase;
+use errors::refuse;
+use sealed::Seals;
+use submissions::Submissions;
+use watch::Watches;
+
+/// What the services share.
+#[derive(Clone)]
+pub struct Door {
+    /// The database.
+    pub store: Store,
+    /// Where blobs are kept.
+    pub objects: Objects,
+    /// The cluster this node is part of.
+    pub cluster: ::cluster::Cluster,
+    watches: Watches,
+    submissions: Submissions,
+    seals: Seals,
+    blob_bytes_max: u64,
+}
+
+impl Door {
+    /// Puts them together. Watches end when the node leaves.
+    pub fn new(
+        api: &Api,
+        store: Store,
+        objects: Objects,
+        cluster: ::cluster::Cluster,
+        phase: &Receiver<Phase>,
+    ) -> Self {
+        Self {
+            watches: Watches::start(store.clone(), api.watches_max, phase.clone()),
+            submissions: Submissions::start(store.clone()),
+            seals: Seals::new(api.signing_key),
+            blob_bytes_max: api.blob_bytes_max,
+            store,
+            objects,
+            cluster,
+        }
+    }
+}
+
+/// The whole API as a router. `health` is told what becomes of it by [`set_serving`].
+pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
+    let gate = auth::Gate::new(door.store.clone());
+    let calls = limits::Calls::new(api.calls_max, api.deadline);
+    let size = api.message_bytes_max;
+    let door = Arc::new(door);
+    let mut routes = health
+        .add_service(JobServiceServer::new(jobs::Jobs(door.clone())).max_decoding_message_size(size))
+        .add_service(ImageServiceServer::new(images::Images(door.clone())).max_decoding_message_size(size))
+        .add_service(
+            FindingServiceServer::new(findings::Findings(door.clone())).max_decoding_message_size(size),
+        )
+        .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
+        .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
+        .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
+        .add_service(QueueServiceServer::new(queues::Queues(door)).max_decoding_message_size(size));
+    if api.reflection {
+        routes = with_reflection(routes)?;
+    }
+    Ok(routes
+        .into_axum_router()
+        .reset_fallback()
+        .fallback(unknown)
+        .layer(from_fn_with_state(gate, auth::guard))
+        .layer(from_fn_with_state(calls, limits::bound))
+        .layer(from_fn(observe::observe)))
+}
+
+/// Both versions: older clients know v1alpha alone.
+fn with_reflection(routes: Routes) -> anyhow::Result<Routes> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto_api::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+}
+
+/// A path that is no method: a gRPC client is told in its own language, a browser in plain words.
+async fn unknown(headers: HeaderMap) -> Response {
+    let content = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if content.is_some_and(|kind| kind.starts_with("application/grpc")) {
+        return Status::from(refuse(ErrorReason::MethodUnknown)).into_http();
+    }
+    (StatusCode::NOT_FOUND, "there is nothing here; this port speaks gRPC, see docs/api.md\n").into_response()
+}
+
+/// Tells health clients whether the node serves: for each service, and for the whole under the empty name.
+pub async fn set_serving(health: &HealthReporter, serving: bool) {
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let services = [
+        "",
+        JobServiceServer::<jobs::Jobs>::NAME,
+        ImageServiceServer::<images::Images>::NAME,
+        FindingServiceServer::<findings::Findings>::NAME,
+        FeedServiceServer::<feeds::Feeds>::NAME,
+        TenantServiceServer::<tenants::Tenants>::NAME,
+        ClusterServiceServer::<cluster::Nodes>::NAME,
+        QueueServiceServer::<queues::Queues>::NAME,
+    ];
+    for service in services {
+        health.set_service_status(service, status).await;
+    }
+}

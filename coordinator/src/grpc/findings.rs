@@ -1,0 +1,268 @@
+//! FindingService: what holds for an image, and how far to trust it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Finding, FixState, ImageDigest, Severity};
+use proto_api::common::v1 as common;
+use proto_api::common::v1::ErrorReason;
+use proto_api::finding::v1::finding_service_server::FindingService;
+use proto_api::finding::v1::{
+    self as wire, CountFindingsRequest, CountFindingsResponse, FindingFilter, GetVerdictRequest,
+    GetVerdictResponse, ListFindingsRequest, ListFindingsResponse, SeverityCount,
+};
+use store::evaluations::{self, Verdict};
+use store::feeds::{self, Feed};
+use store::findings::{self, Cursor, Filter, Listed};
+use store::{TenantTx, observations};
+use time::OffsetDateTime;
+use tonic::{Request, Response, Status};
+
+use super::Door;
+use super::auth::{Caller, caller_of};
+use super::convert;
+use super::errors::{Refusal, invalid, refuse};
+use super::feeds::{age, is_demonstration};
+use super::images::image_digest;
+use super::paging::Page;
+use super::sealed::{BadSeal, Binding};
+
+/// The service.
+pub(super) struct Findings(pub(super) Arc<Door>);
+
+const USUAL_PAGE: u32 = 200;
+const PROBLEMS_MAX: usize = 20;
+
+#[tonic::async_trait]
+impl FindingService for Findings {
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        let caller = caller_of(&request)?;
+        Ok(Response::new(self.list(&caller, request.get_ref()).await?))
+    }
+
+    async fn count_findings(
+        &self,
+        request: Request<CountFindingsRequest>,
+    ) -> Result<Response<CountFindingsResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let mut tx = self.tx(&caller).await?;
+        let image = image_digest(&mut tx, &request.get_ref().image).await?;
+        last_verdict(&mut tx, &image).await?;
+        let counts = findings::counts(&mut tx, &image).await.map_err(Refusal::from)?;
+        Ok(Response::new(CountFindingsResponse {
+            image_digest: image.to_string(),
+            findings: counts.iter().map(|(_, number)| i64::from(*number)).sum(),
+            by_severity: by_severity(&counts),
+        }))
+    }
+
+    async fn get_verdict(
+        &self,
+        request: Request<GetVerdictRequest>,
+    ) -> Result<Response<GetVerdictResponse>, Status> {
+        let caller = caller_of(&request)?;
+        Ok(Response::new(GetVerdictResponse {
+            verdict: Some(self.verdict(&caller, request.get_ref()).await?),
+        }))
+    }
+}
+
+impl Findings {
+    async fn tx(&self, caller: &Caller) -> Result<TenantTx, Refusal> {
+        Ok(self.0.store.tenant(caller.tenant).await?)
+    }
+
+    async fn list(
+        &self,
+        caller: &Caller,
+        request: &ListFindingsRequest,
+    ) -> Result<ListFindingsResponse, Refusal> {
+        let filter = parse_filter(request.filter.as_ref().unwrap_or(&FindingFilter::default()))?;
+        let mut tx = self.tx(caller).await?;
+        let image = image_digest(&mut tx, &request.image).await?;
+        let verdict = last_verdict(&mut tx, &image).await?;
+        // Bound to the findings themselves: when they change, places in their list mean nothing any more.
+        let parts: [&[u8]; 5] = [
+            image.as_str().as_bytes(),
+            verdict.findings_digest.as_str().as_bytes(),
+            filter.min_severity.as_str().as_bytes(),
+            &[u8::from(filter.fixed_only)],
+            filter.exactly.as_deref().unwrap_or_default().as_bytes(),
+        ];
+        let binding = Binding::of("ListFindings", caller.tenant, &parts);
+        let seals = &self.0.seals;
+        let page = Page::of(seals, binding, request.page_size, &request.page_token, USUAL_PAGE)?;
+        let after = page.after.as_deref().map(parse_cursor).transpose()?;
+        let found = findings::of_image(&mut tx, &image, &filter, after, page.limit()).await?;
+        let (found, next_page_token) = page.cut(seals, binding, found, |listed| cursor_bytes(listed.cursor));
+        Ok(ListFindingsResponse {
+            findings: found.iter().map(|Listed { finding, .. }| finding_message(finding)).collect(),
+            next_page_token,
+            image_digest: image.to_string(),
+            verdict_version: version(verdict.version),
+        })
+    }
+
+    async fn verdict(&self, caller: &Caller, request: &GetVerdictRequest) -> Result<wire::Verdict, Refusal> {
+        let mut tx = self.tx(caller).await?;
+        let image = image_digest(&mut tx, &request.image).await?;
+        let verdict = match u32::try_from(request.version) {
+            Ok(0) => last_verdict(&mut tx, &image).await?,
+            Ok(version) => verdict_of_version(&mut tx, &image, version).await?,
+            Err(_) => return Err(invalid("version", "must not be negative")),
+        };
+        let document = evaluations::sbom(&mut tx, &verdict.sbom_digest).await?;
+        drop(tx);
+        let mut fleet = self.0.store.fleet().await?;
+        let latest = observations::latest_snapshot(&mut fleet).await?;
+        let feeds = feeds::list(&mut fleet).await?;
+        Ok(wire::Verdict {
+            latest_snapshot: latest.0,
+            feeds: feeds.iter().map(|feed| feed_message(feed, OffsetDateTime::now_utc())).collect(),
+            problems: problems(&document)?,
+            ..verdict_message(&image, &verdict)
+        })
+    }
+}
+
+async fn last_verdict(tx: &mut TenantTx, image: &ImageDigest) -> Result<Verdict, Refusal> {
+    let verdict = evaluations::last_verdict(tx, image).await?;
+    verdict.ok_or_else(|| no_verdict(image, format!("image {image} was not evaluated yet")))
+}
+
+async fn verdict_of_version(
+    tx: &mut TenantTx,
+    image: &ImageDigest,
+    version: u32,
+) -> Result<Verdict, Refusal> {
+    let found = evaluations::verdicts(tx, image, Some(version.saturating_add(1)), 1).await?.pop();
+    found
+        .filter(|verdict| verdict.version == version)
+        .ok_or_else(|| no_verdict(image, format!("image {image} has no verdict of version {version}")))
+}
+
+fn no_verdict(image: &ImageDigest, message: String) -> Refusal {
+    refuse(ErrorReason::VerdictNotFound).saying(message).about("verdict", image)
+}
+
+fn parse_filter(filter: &FindingFilter) -> Result<Filter, Refusal> {
+    let least = common::Severity::try_from(filter.min_severity);
+    let least = least.map_err(|_| invalid("filter.min_severity", "is not known to this server"))?;
+    Ok(Filter {
+        min_severity: convert::severity_of(least).unwrap_or(Severity::Unknown),
+        fixed_only: filter.only_fixed,
+        exactly: Some(filter.exactly.clone()).filter(|text| !text.is_empty()),
+    })
+}
+
+fn cursor_bytes(cursor: Cursor) -> Vec<u8> {
+    [&cursor.severity.to_be_bytes()[..], &cursor.ordinal.to_be_bytes()[..]].concat()
+}
+
+fn parse_cursor(bytes: &[u8]) -> Result<Cursor, Refusal> {
+    let [a, b, c, d, e, f] = bytes else { return Err(BadSeal::Broken.of_page()) };
+    Ok(Cursor { severity: i16::from_be_bytes([*a, *b]), ordinal: i32::from_be_bytes([*c, *d, *e, *f]) })
+}
+
+/// The first problems of the SBOM, each in a line.
+fn problems(document: &[u8]) -> Result<Vec<String>, Refusal> {
+    let sbom = inventory::sbom::parse(document).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "stored SBOM is refused");
+        refuse(ErrorReason::DataCorrupt)
+    })?;
+    let line = |problem: &model::Problem| format!("{}: {}", problem.place, problem.what);
+    Ok(sbom.problems.iter().take(PROBLEMS_MAX).map(line).collect())
+}
+
+fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
+    wire::Verdict {
+        image_digest: image.to_string(),
+        version: version(verdict.version),
+        revision: verdict.revision,
+        snapshot: verdict.snapshot.0,
+        coverage: convert::coverage(verdict.coverage).into(),
+        findings_digest: verdict.findings_digest.to_string(),
+        sbom_digest: verdict.sbom_digest.to_string(),
+        create_time: Some(convert::timestamp(verdict.at)),
+        findings: verdict.counts.iter().map(|(_, number)| i64::from(*number)).sum(),
+        ..wire::Verdict::default()
+    }
+}
+
+fn feed_message(feed: &Feed, now: OffsetDateTime) -> wire::VerdictFeed {
+    wire::VerdictFeed {
+        feed_id: feed.id.to_string(),
+        age: age(feed, now).map(convert::duration),
+        stale: feed.late,
+        demonstration: is_demonstration(&feed.id),
+    }
+}
+
+fn finding_message(finding: &Finding) -> wire::Finding {
+    let advisory = |advisory: &model::AdvisoryMatch| wire::AdvisoryMatch {
+        advisory: advisory.advisory.clone(),
+        feed_id: advisory.feed.to_string(),
+        reason: advisory.reason.clone(),
+        fixed_versions: advisory.fixed_versions.clone(),
+    };
+    wire::Finding {
+        vulnerability: finding.vulnerability.clone(),
+        aliases: finding.aliases.clone(),
+        purl: finding.purl.to_string(),
+        package: finding.package.clone(),
+        version: finding.version.clone(),
+        severity: convert::severity(finding.severity).into(),
+        fixed_versions: match &finding.fix {
+            FixState::Fixed(versions) => versions.clone(),
+            FixState::NotFixed => Vec::new(),
+        },
+        advisories: finding.advisories.iter().map(advisory).collect(),
+    }
+}
+
+/// Worst first, without those that nobody found.
+fn by_severity(counts: &[(Severity, u32)]) -> Vec<SeverityCount> {
+    let mut found: Vec<_> = counts.iter().filter(|(_, number)| *number > 0).collect();
+    found.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+    let count = |(severity, number): &(Severity, u32)| SeverityCount {
+        severity: convert::severity(*severity).into(),
+        findings: i64::from(*number),
+    };
+    found.into_iter().map(count).collect()
+}
+
+fn version(version: u32) -> i32 {
+    i32::try_from(version).unwrap_or(i32::MAX)
+}
+
+/// How long ago a moment was; nothing when it is in the future by this machine's clock.
+pub(super) fn since(moment: OffsetDateTime, now: OffsetDateTime) -> Duration {
+    Duration::try_from(now - moment).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_come_worst_first_and_without_zeros() {
+        let counts =
+            [(Severity::Unknown, 1), (Severity::Low, 0), (Severity::High, 2), (Severity::Critical, 3)];
+        let numbers: Vec<_> = by_severity(&counts).iter().map(|c| (c.severity(), c.findings)).collect();
+        assert_eq!(
+            numbers,
+            [(common::Severity::Critical, 3), (common::Severity::High, 2), (common::Severity::Unknown, 1),]
+        );
+    }
+
+    #[test]
+    fn a_place_in_the_list_survives_its_token() {
+        let cursor = Cursor { severity: 4, ordinal: 70_000 };
+        let back = parse_cursor(&cursor_bytes(cursor)).unwrap();
+        assert_eq!((back.severity, back.ordinal), (4, 70_000));
+        assert!(parse_cursor(b"short").is_err());
+    }
+}

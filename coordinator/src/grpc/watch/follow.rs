@@ -1,0 +1,69 @@
+//! The pace of one watcher: what it hears is merged, so that it sends at most four messages a second.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::age_max;
+use super::hub::{Changes, Heard, Listener};
+
+/// Between two messages of changes.
+const GAP: Duration = Duration::from_millis(250);
+/// After so long without a message, a heartbeat.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// What a watcher does next.
+pub(super) enum Next {
+    /// It tells of these.
+    Changes(Changes),
+    /// It has missed something: it reads up from the database.
+    Behind,
+    /// Nothing happened for a while: it sends a heartbeat.
+    Silence,
+    /// Its time is over, or the node leaves.
+    Over,
+}
+
+/// When the last message was sent, and when the watch is over.
+pub(super) struct Pace {
+    last: Instant,
+    over: Instant,
+}
+
+impl Pace {
+    pub(super) fn start() -> Self {
+        let now = Instant::now();
+        Self { last: now, over: now + age_max() }
+    }
+
+    /// Waits for the next thing to do. It is due: the caller sends it at once.
+    pub(super) async fn next(&mut self, listener: &mut Listener) -> Next {
+        let next = tokio::select! {
+            heard = listener.hear() => match heard {
+                Heard::Changes(changes) => gather(Changes::clone(&changes), listener, self.last + GAP).await,
+                Heard::Behind => Next::Behind,
+                Heard::Over => Next::Over,
+            },
+            () = sleep_until(self.last + SILENCE) => Next::Silence,
+            () = sleep_until(self.over) => Next::Over,
+        };
+        self.last = Instant::now();
+        next
+    }
+}
+
+/// Adds what else is heard until a message may be sent again.
+async fn gather(mut changes: Changes, listener: &mut Listener, due: Instant) -> Next {
+    loop {
+        tokio::select! {
+            biased;
+            heard = listener.hear() => match heard {
+                Heard::Changes(more) => changes.merge(&more),
+                Heard::Behind => return Next::Behind,
+                // What was gathered is still sent; the next call hears the end again.
+                Heard::Over => return Next::Changes(changes),
+            },
+            () = sleep_until(due) => return Next::Changes(changes),
+        }
+    }
+}

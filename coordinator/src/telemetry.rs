@@ -1,0 +1,32 @@
+//! Logs: one flat JSON object a line where programs read, text where people do, on standard output.
+//!
+//! A span of a call or of work carries `trace_id`, `job.id`, `tenant.id`; the outermost one carries `node`.
+
+mod flat;
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::{LogFormat, Logging};
+use flat::FlatJson;
+
+/// Starts logging. Fails when it was started before or the level cannot be parsed.
+pub fn start(logging: &Logging) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(&logging.level).context("log.level")?;
+    let terminal = std::io::stdout().is_terminal();
+    let json = match logging.format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let layer = if json {
+        FlatJson::new(std::io::stdout()).boxed()
+    } else {
+        tracing_subscriber::fmt::layer().with_ansi(terminal).with_writer(std::io::stdout).boxed()
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().context("logging")
+}
