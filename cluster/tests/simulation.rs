@@ -32,7 +32,7 @@ fn plan(seed: u64) -> Plan {
         partitions: PARTITIONS,
         timing,
         fence: true,
-        zombies: seed % 3 == 0,
+        zombies: seed.is_multiple_of(3),
         odd_message_in: 40,
     }
 }

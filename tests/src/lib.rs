@@ -1,1 +1,39 @@
-//! What the flows and faults share.
+//! What the flows and faults share: real servers, real nodes, and what is said about them.
+//!
+//! A test starts a [`TestCluster`]: a PostgreSQL and a Valkey of its own and some `starling node`
+//! processes. It speaks to them as a client does ([`clients`]), looks behind them as the database's
+//! owner ([`Truth`]), breaks them, and asks the checker ([`invariants`]) whether everything still holds.
+//! Whatever was started ends with the test, also when it panics.
+
+mod cli;
+pub mod clients;
+mod cluster;
+mod eventually;
+pub mod feeds;
+pub mod images;
+pub mod invariants;
+mod node;
+mod places;
+mod ports;
+mod postgres;
+mod process;
+pub mod refusals;
+mod seats;
+mod servers;
+pub mod shared_data;
+mod tokens;
+mod truth;
+mod valkey;
+
+pub use actors::failpoint::Point;
+pub use cli::{Cli, Outcome};
+pub use clients::{Client, Clients};
+pub use cluster::{Settings, Tenant, TestCluster, Token};
+pub use eventually::{eventually, eventually_some};
+pub use feeds::FeedFolder;
+pub use node::{Hold, Node};
+pub use postgres::Postgres;
+pub use servers::Servers;
+pub use shared_data::SharedData;
+pub use truth::Truth;
+pub use valkey::Valkey;

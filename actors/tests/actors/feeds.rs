@@ -36,7 +36,8 @@ async fn an_unreadable_record_is_kept_aside_and_does_not_stop_the_feed(owner: Pg
     let node = world.node("a", 0).await;
     let feed = world.feed("osv").await;
     assert_eq!((feed.advisories, feed.problems, feed.failures), (1, 1, 0));
-    let aside = "select count(*) from vuln.quarantine where entry = 'b.json' and reason like 'the record is not%'";
+    let aside =
+        "select count(*) from vuln.quarantine where entry = 'b.json' and reason like 'the record is not%'";
     assert_eq!(world.number(aside).await, 1);
     node.shutdown().await;
 }
@@ -52,7 +53,8 @@ async fn a_source_that_went_empty_takes_nothing_back(owner: PgPool) {
     let mut tx = world.store.fleet().await.unwrap();
     store::feeds::request_refresh(&mut tx, &feed.id).await.unwrap();
     tx.commit().await.unwrap();
-    let failed = eventually(async || Some(world.feed_row(&feed.id).await).filter(|row| row.failures > 0)).await;
+    let failed =
+        eventually(async || Some(world.feed_row(&feed.id).await).filter(|row| row.failures > 0)).await;
     let reason = failed.last_error.unwrap_or_default();
     assert_eq!(reason, "none of its records can be read (0 were refused)");
     assert_eq!((failed.advisories, world.number("select count(*) from vuln.observation").await), (1, 1));

@@ -52,7 +52,8 @@ async fn a_killed_worker_is_taken_over_from(owner: PgPool) {
     let image = image("taken-over");
     world.put(tenant, &image).await;
     let job = world.submit(tenant, &image).await;
-    eventually(async || Some(world.job(tenant, job).await).filter(|job| job.stage == Stage::Extracting)).await;
+    eventually(async || Some(world.job(tenant, job).await).filter(|job| job.stage == Stage::Extracting))
+        .await;
     let second = world.node("b", 1).await;
     first.actors.kill().await;
     drop(hold);
@@ -77,7 +78,8 @@ async fn a_stopping_worker_gives_back_what_it_holds(owner: PgPool) {
     let image = image("given-back");
     world.put(tenant, &image).await;
     let job = world.submit(tenant, &image).await;
-    eventually(async || Some(world.job(tenant, job).await).filter(|job| job.stage == Stage::Extracting)).await;
+    eventually(async || Some(world.job(tenant, job).await).filter(|job| job.stage == Stage::Extracting))
+        .await;
     let second = world.node("b", 1).await;
     first.shutdown().await;
     drop(hold);
@@ -97,7 +99,8 @@ async fn a_cancelled_or_overdue_job_stops_running_work_within_a_second(owner: Pg
     world.put(tenant, &overdue).await;
 
     let job = world.submit(tenant, &cancelled).await;
-    eventually(async || Some(world.job(tenant, job).await).filter(|job| job.stage == Stage::Extracting)).await;
+    eventually(async || Some(world.job(tenant, job).await).filter(|job| job.stage == Stage::Extracting))
+        .await;
     let mut tx = world.store.tenant(tenant).await.unwrap();
     store::jobs::cancel(&mut tx, job).await.unwrap();
     tx.commit().await.unwrap();
@@ -106,7 +109,8 @@ async fn a_cancelled_or_overdue_job_stops_running_work_within_a_second(owner: Pg
     let limit = Some(Duration::from_millis(1500));
     let next = world.submit_with(tenant, &overdue, Lane::Interactive, limit).await;
     eventually(async || {
-        Some(world.job(tenant, next).await).filter(|job| job.stage == Stage::Extracting || job.state.is_final())
+        Some(world.job(tenant, next).await)
+            .filter(|job| job.stage == Stage::Extracting || job.state.is_final())
     })
     .await;
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());

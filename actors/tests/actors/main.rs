@@ -2,6 +2,8 @@
 //!
 //! With the feature `failpoints`, also what happens when they are held or killed at a named place.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 mod demo;
 mod feeds;
 #[cfg(feature = "failpoints")]

@@ -30,7 +30,10 @@ async fn a_submitted_image_gets_its_findings(owner: PgPool) {
     let mut tx = world.store.tenant(tenant).await.unwrap();
     let stages: Vec<_> =
         store::jobs::events_after(&mut tx, job, 0).await.unwrap().iter().map(|event| event.stage).collect();
-    assert_eq!(stages, [Stage::Queued, Stage::Dispatched, Stage::Dispatched, Stage::Extracting, Stage::Evaluating]);
+    assert_eq!(
+        stages,
+        [Stage::Queued, Stage::Dispatched, Stage::Dispatched, Stage::Extracting, Stage::Evaluating]
+    );
     let verdict = store::evaluations::last_verdict(&mut tx, &image.image.digest).await.unwrap().unwrap();
     assert_eq!((verdict.snapshot.0, verdict.coverage), (1, Coverage::Complete));
     node.shutdown().await;

@@ -51,6 +51,7 @@ impl World {
     }
 
     /// Starts a node with so many worker slots.
+    #[expect(clippy::disallowed_methods, reason = "the servers of the tests are named by the environment")]
     pub(crate) async fn node(&self, name: &str, worker_slots: usize) -> Node {
         let store = connect(&self.owner, name).await;
         let config = Config { worker_slots, ..Config::default() }.test_profile();

@@ -34,7 +34,7 @@ const ALL: [Fault; 10] = [
 ];
 
 /// Starts all nodes within two seconds.
-pub fn start_all(world: &mut World) {
+pub(crate) fn start_all(world: &mut World) {
     for index in 0..world.nodes.len() {
         let wait = world.chance.between(Duration::ZERO, Duration::from_millis(700));
         world.run_for(wait);
@@ -43,7 +43,7 @@ pub fn start_all(world: &mut World) {
 }
 
 /// Faults at random until then, overlapping as they may.
-pub fn rage_until(world: &mut World, end: Duration) {
+pub(crate) fn rage_until(world: &mut World, end: Duration) {
     let mut heals: BTreeMap<(Duration, u64), (Fault, usize, usize)> = BTreeMap::new();
     let mut count = 0;
     while world.now < end {
@@ -93,7 +93,9 @@ fn strike(world: &mut World, fault: Fault, node: usize, other: usize) {
             world.cut_links.extend(others.map(|n| pair(n, node)));
         }
         Fault::AuthorityDown => world.authority_down = true,
-        Fault::Cordon => administer(world, node, |world, me| drop(world.model.cordon(me, true))),
+        Fault::Cordon => administer(world, node, |world, me| {
+            world.model.cordon(me, true);
+        }),
         Fault::Drain => administer(world, node, |world, me| {
             world.model.set_state(me, cluster::MemberState::Draining);
         }),
@@ -119,7 +121,9 @@ fn heal(world: &mut World, fault: Fault, node: usize, other: usize) {
         Fault::CutLink => reconnect(world, |p| p == pair(node, other)),
         Fault::CutAllLinks => reconnect(world, |p| p.0 == node || p.1 == node),
         Fault::AuthorityDown => world.authority_down = false,
-        Fault::Cordon => administer(world, node, |world, me| drop(world.model.cordon(me, false))),
+        Fault::Cordon => administer(world, node, |world, me| {
+            world.model.cordon(me, false);
+        }),
     }
 }
 
@@ -138,7 +142,9 @@ fn heal_all(world: &mut World) {
     reconnect(world, |_| true);
     for node in 0..world.nodes.len() {
         world.resume(node);
-        administer(world, node, |world, me| drop(world.model.cordon(me, false)));
+        administer(world, node, |world, me| {
+            world.model.cordon(me, false);
+        });
         world.start(node);
     }
 }

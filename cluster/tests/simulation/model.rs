@@ -12,14 +12,14 @@ const VOTE_LASTS: Duration = Duration::from_secs(20);
 
 /// Membership and ownership tables.
 #[derive(Debug)]
-pub struct Model {
+pub(crate) struct Model {
     version: i64,
     rows: BTreeMap<Gen, Row>,
     votes: BTreeMap<(Gen, Gen), (Option<i64>, Duration)>,
     owners: Vec<(Option<Gen>, i64)>,
     /// Whether writes are checked against the epoch. Off only in the negative control.
-    pub fence: bool,
-    pub ledger: Ledger,
+    pub(crate) fence: bool,
+    pub(crate) ledger: Ledger,
 }
 
 #[derive(Debug)]
@@ -30,26 +30,26 @@ struct Row {
 
 /// What happened, and what must not have.
 #[derive(Debug, Default)]
-pub struct Ledger {
-    pub violations: Vec<String>,
+pub(crate) struct Ledger {
+    pub(crate) violations: Vec<String>,
     /// Epochs of accepted writes, by partition.
     last_write: BTreeMap<u16, i64>,
-    pub writes: u64,
-    pub fenced: u64,
-    pub declared_dead: Vec<(Gen, Duration, Why)>,
-    pub claims: Vec<(u16, Gen, Duration)>,
+    pub(crate) writes: u64,
+    pub(crate) fenced: u64,
+    pub(crate) declared_dead: Vec<(Gen, Duration, Why)>,
+    pub(crate) claims: Vec<(u16, Gen, Duration)>,
 }
 
 /// By which evidence a node was declared dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub(crate) enum Why {
     StoodStill,
     OutOfReach,
     Replaced,
 }
 
 impl Model {
-    pub fn new(partitions: u16, fence: bool) -> Self {
+    pub(crate) fn new(partitions: u16, fence: bool) -> Self {
         Self {
             version: 0,
             rows: BTreeMap::new(),
@@ -64,11 +64,11 @@ impl Model {
         self.rows.get(&generation).is_some_and(|r| r.member.state.is_live())
     }
 
-    pub fn state(&self, generation: Gen) -> Option<MemberState> {
+    pub(crate) fn state(&self, generation: Gen) -> Option<MemberState> {
         self.rows.get(&generation).map(|r| r.member.state)
     }
 
-    pub fn join(&mut self, me: &NewMember, replacing: Option<Rival>, now: Duration) -> Join {
+    pub(crate) fn join(&mut self, me: &NewMember, replacing: Option<Rival>, now: Duration) -> Join {
         let taken = self.rows.values().find(|r| r.member.name == me.name && r.member.state.is_live());
         if let Some(row) = taken {
             let rival = Rival { generation: row.member.generation, heartbeat: row.member.heartbeat };
@@ -95,15 +95,15 @@ impl Model {
         Join::Joined(generation)
     }
 
-    pub fn up(&mut self, me: Gen) -> bool {
+    pub(crate) fn up(&mut self, me: Gen) -> bool {
         self.change(me, |m| m.state == MemberState::Joining, |m| m.state = MemberState::Up)
     }
 
-    pub fn set_state(&mut self, of: Gen, state: MemberState) -> bool {
+    pub(crate) fn set_state(&mut self, of: Gen, state: MemberState) -> bool {
         self.change(of, |m| m.state.is_live(), |m| m.state = state)
     }
 
-    pub fn cordon(&mut self, of: Gen, cordoned: bool) -> bool {
+    pub(crate) fn cordon(&mut self, of: Gen, cordoned: bool) -> bool {
         self.change(of, |m| m.state.is_live(), |m| m.cordoned = cordoned)
     }
 
@@ -118,7 +118,7 @@ impl Model {
         self.change(of, |_| true, |m| m.state = state);
     }
 
-    pub fn beat(&mut self, me: Gen, now: Duration) -> bool {
+    pub(crate) fn beat(&mut self, me: Gen, now: Duration) -> bool {
         let Some(row) = self.rows.get_mut(&me) else { return false };
         let live = matches!(row.member.state, MemberState::Up | MemberState::Draining);
         if live {
@@ -128,13 +128,13 @@ impl Model {
         live
     }
 
-    pub fn observe(&self) -> View {
+    pub(crate) fn observe(&self) -> View {
         let live = self.rows.values().filter(|r| r.member.state.is_live());
         View { version: self.version, members: live.map(|r| r.member.clone()).collect() }
     }
 
     /// As `declare_dead` in SQL: the vote, the quorum, the compare-and-set on the counter.
-    pub fn declare_dead(
+    pub(crate) fn declare_dead(
         &mut self,
         target: Gen,
         seen: Option<i64>,
@@ -171,11 +171,11 @@ impl Model {
     }
 
     /// When a generation's heartbeat was last counted, in true time.
-    pub fn last_beat(&self, of: Gen) -> Duration {
+    pub(crate) fn last_beat(&self, of: Gen) -> Duration {
         self.rows[&of].last_beat
     }
 
-    pub fn partitions(&self) -> Vec<PartitionRow> {
+    pub(crate) fn partitions(&self) -> Vec<PartitionRow> {
         let rows = self.owners.iter().zip(0..);
         rows.map(|((owner, epoch), partition)| PartitionRow {
             partition,
@@ -186,12 +186,12 @@ impl Model {
         .collect()
     }
 
-    pub fn partitions_of(&self, owner: Gen) -> Vec<Lease> {
+    pub(crate) fn partitions_of(&self, owner: Gen) -> Vec<Lease> {
         let mine = self.owners.iter().zip(0..).filter(|((o, _), _)| *o == Some(owner));
         mine.map(|((_, epoch), partition)| Lease { partition, epoch: *epoch }).collect()
     }
 
-    pub fn claim(&mut self, partition: u16, seen_epoch: i64, me: Gen, now: Duration) -> Option<i64> {
+    pub(crate) fn claim(&mut self, partition: u16, seen_epoch: i64, me: Gen, now: Duration) -> Option<i64> {
         let (owner, epoch) = self.owners[usize::from(partition)];
         let free = owner.is_none_or(|o| !self.is_live(o));
         if epoch != seen_epoch || !free || self.state(me) != Some(MemberState::Up) {
@@ -202,7 +202,7 @@ impl Model {
         Some(epoch + 1)
     }
 
-    pub fn release(&mut self, lease: Lease, me: Gen) -> bool {
+    pub(crate) fn release(&mut self, lease: Lease, me: Gen) -> bool {
         let row = &mut self.owners[usize::from(lease.partition)];
         let mine = *row == (Some(me), lease.epoch);
         if mine {
@@ -212,7 +212,7 @@ impl Model {
     }
 
     /// An effect of an entity arrives. Accepted unless fenced off; the ledger knows better.
-    pub fn write(&mut self, lease: Lease, by: Gen) {
+    pub(crate) fn write(&mut self, lease: Lease, by: Gen) {
         let (owner, epoch) = self.owners[usize::from(lease.partition)];
         let current = (owner, epoch) == (Some(by), lease.epoch);
         if self.fence && epoch != lease.epoch {
@@ -234,11 +234,11 @@ impl Model {
 
 impl Ledger {
     /// By which evidence a generation was declared dead, if it was.
-    pub fn why_dead(&self, generation: Gen) -> Option<Why> {
+    pub(crate) fn why_dead(&self, generation: Gen) -> Option<Why> {
         self.declared_dead.iter().find(|(g, ..)| *g == generation).map(|(.., why)| *why)
     }
 
-    pub fn complain(&mut self, what: String) {
+    pub(crate) fn complain(&mut self, what: String) {
         self.violations.push(what);
     }
 }

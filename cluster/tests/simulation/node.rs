@@ -15,18 +15,18 @@ const TICK: Duration = Duration::from_millis(50);
 const MS: Duration = Duration::from_millis(1);
 
 /// A process and its successors under the same name.
-pub struct Node {
-    pub name: String,
+pub(crate) struct Node {
+    pub(crate) name: String,
     /// Counts its processes; what is meant for a former one is lost.
-    pub life: u64,
-    pub running: bool,
+    pub(crate) life: u64,
+    pub(crate) running: bool,
     /// While stopped (as by SIGSTOP): what waits for it.
     paused: Option<Vec<Happening>>,
     /// When it last was stopped or down.
-    pub unresponsive: Option<Duration>,
+    pub(crate) unresponsive: Option<Duration>,
     /// Questions without answer yet.
-    pub open: BTreeSet<u64>,
-    pub minds: Option<Minds>,
+    pub(crate) open: BTreeSet<u64>,
+    pub(crate) minds: Option<Minds>,
     former: Vec<Gen>,
     joining: Joining,
     clock_offset: Duration,
@@ -35,17 +35,17 @@ pub struct Node {
 }
 
 /// The machines of a node that has joined.
-pub struct Minds {
-    pub me: Gen,
-    pub membership: Membership,
-    pub ownership: Ownership,
+pub(crate) struct Minds {
+    pub(crate) me: Gen,
+    pub(crate) membership: Membership,
+    pub(crate) ownership: Ownership,
     /// Partitions whose entities live here.
-    pub hosted: BTreeMap<u16, Lease>,
+    pub(crate) hosted: BTreeMap<u16, Lease>,
 }
 
 /// What a node asks the authority.
 #[derive(Debug, Clone)]
-pub enum Question {
+pub(crate) enum Question {
     Join(Option<Rival>),
     Up(Gen),
     Beat { me: Gen, sent: Duration },
@@ -61,7 +61,7 @@ pub enum Question {
 
 /// What reaches a node.
 #[derive(Debug, Clone)]
-pub enum News {
+pub(crate) enum News {
     Tick,
     /// Its entities want to have an effect.
     Act,
@@ -75,7 +75,7 @@ pub enum News {
 }
 
 impl Node {
-    pub fn new(index: usize, chance: &mut Chance) -> Self {
+    pub(crate) fn new(index: usize, chance: &mut Chance) -> Self {
         Self {
             name: format!("node-{index}"),
             life: 0,
@@ -92,15 +92,15 @@ impl Node {
     }
 
     /// What its monotonic clock shows.
-    pub fn clock(&self, now: Duration) -> Duration {
+    pub(crate) fn clock(&self, now: Duration) -> Duration {
         self.clock_offset + now * self.clock_rate / 1_000_000
     }
 
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.paused.is_some()
     }
 
-    pub fn bore(&self, generation: Gen) -> bool {
+    pub(crate) fn bore(&self, generation: Gen) -> bool {
         self.former.contains(&generation)
     }
 
@@ -118,7 +118,7 @@ impl Node {
 
 impl Question {
     /// Executes it at the authority; `None` when nobody waits for an answer.
-    pub fn execute(self, model: &mut Model, from: &Node, now: Duration, votes: u32) -> Option<News> {
+    pub(crate) fn execute(self, model: &mut Model, from: &Node, now: Duration, votes: u32) -> Option<News> {
         use membership::Event as M;
         use ownership::Event as O;
         Some(match self {
@@ -152,7 +152,7 @@ impl Question {
 }
 
 impl World {
-    pub fn start(&mut self, index: usize) {
+    pub(crate) fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.running {
             return;
@@ -164,7 +164,7 @@ impl World {
     }
 
     /// The process ends at once. What it had sent may still arrive.
-    pub fn crash(&mut self, index: usize) {
+    pub(crate) fn crash(&mut self, index: usize) {
         let haunting = if self.plan.zombies { 12 } else { 3 };
         let leases: Vec<_> =
             self.nodes[index].minds.iter().flat_map(|m| m.hosted.values().map(|l| (m.me, *l))).collect();
@@ -183,14 +183,14 @@ impl World {
         node.unresponsive = Some(now);
     }
 
-    pub fn pause(&mut self, index: usize) {
+    pub(crate) fn pause(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.running && node.paused.is_none() {
             node.paused = Some(Vec::new());
         }
     }
 
-    pub fn resume(&mut self, index: usize) {
+    pub(crate) fn resume(&mut self, index: usize) {
         let now = self.now;
         let node = &mut self.nodes[index];
         let Some(waiting) = node.paused.take() else { return };
@@ -203,7 +203,7 @@ impl World {
         }
     }
 
-    pub fn arrive(&mut self, index: usize, what: Happening) {
+    pub(crate) fn arrive(&mut self, index: usize, what: Happening) {
         let node = &mut self.nodes[index];
         if let Some(waiting) = &mut node.paused {
             return waiting.push(what);

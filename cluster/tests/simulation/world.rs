@@ -17,35 +17,35 @@ const CAUSE_LASTS: Duration = Duration::from_secs(30);
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
-pub struct Plan {
-    pub seed: u64,
-    pub nodes: usize,
-    pub partitions: u16,
-    pub timing: Timing,
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) nodes: usize,
+    pub(crate) partitions: u16,
+    pub(crate) timing: Timing,
     /// Whether the authority checks epochs. Off only in the negative control.
-    pub fence: bool,
+    pub(crate) fence: bool,
     /// Whether ended nodes go on writing with what they once held.
-    pub zombies: bool,
+    pub(crate) zombies: bool,
     /// Once in so many, a message takes seconds or arrives twice.
-    pub odd_message_in: u64,
+    pub(crate) odd_message_in: u64,
 }
 
 /// Everything there is.
-pub struct World {
-    pub now: Duration,
-    pub plan: Plan,
-    pub model: Model,
-    pub nodes: Vec<Node>,
-    pub chance: Chance,
+pub(crate) struct World {
+    pub(crate) now: Duration,
+    pub(crate) plan: Plan,
+    pub(crate) model: Model,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) chance: Chance,
     /// Everything that happened, folded into one number.
-    pub trace: u64,
-    pub authority_down: bool,
+    pub(crate) trace: u64,
+    pub(crate) authority_down: bool,
     /// Nodes whose questions to the authority are lost, and to whom its answers are.
-    pub cut_to: BTreeSet<usize>,
-    pub cut_from: BTreeSet<usize>,
+    pub(crate) cut_to: BTreeSet<usize>,
+    pub(crate) cut_from: BTreeSet<usize>,
     /// Pairs of nodes that cannot reach each other, and when each pair last could not.
-    pub cut_links: BTreeSet<(usize, usize)>,
-    pub out_of_reach: BTreeMap<(usize, usize), Duration>,
+    pub(crate) cut_links: BTreeSet<(usize, usize)>,
+    pub(crate) out_of_reach: BTreeMap<(usize, usize), Duration>,
     queue: BinaryHeap<Reverse<(Duration, u64)>>,
     scheduled: BTreeMap<u64, (usize, u64, Happening)>,
     next: u64,
@@ -53,7 +53,7 @@ pub struct World {
 
 /// What happens to a node, in one of its lives.
 #[derive(Debug, Clone)]
-pub enum Happening {
+pub(crate) enum Happening {
     /// A question of its arrives at the authority.
     Asked(u64, Question),
     /// An answer arrives, or the waiting for it ends.
@@ -63,7 +63,7 @@ pub enum Happening {
 }
 
 impl World {
-    pub fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         let mut chance = Chance::new(plan.seed);
         let nodes = (0..plan.nodes).map(|index| Node::new(index, &mut chance)).collect();
         let model = Model::new(plan.partitions, plan.fence);
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// Runs until then.
-    pub fn run_until(&mut self, end: Duration) {
+    pub(crate) fn run_until(&mut self, end: Duration) {
         while let Some(Reverse((at, id))) = self.queue.peek().copied()
             && at <= end
         {
@@ -103,7 +103,7 @@ impl World {
         self.now = end;
     }
 
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         self.run_until(self.now + time);
     }
 
@@ -113,19 +113,19 @@ impl World {
         }
     }
 
-    pub fn schedule(&mut self, after: Duration, node: usize, life: u64, what: Happening) {
+    pub(crate) fn schedule(&mut self, after: Duration, node: usize, life: u64, what: Happening) {
         self.next += 1;
         self.queue.push(Reverse((self.now + after, self.next)));
         self.scheduled.insert(self.next, (node, life, what));
     }
 
     /// Something reaches the node, in its present life, after a while.
-    pub fn tell(&mut self, node: usize, after: Duration, news: News) {
+    pub(crate) fn tell(&mut self, node: usize, after: Duration, news: News) {
         self.schedule(after, node, self.nodes[node].life, Happening::Told(news));
     }
 
     /// The node asks the authority; the news `unanswered` reaches it when no answer does in time.
-    pub fn ask(&mut self, node: usize, what: Question, unanswered: News) {
+    pub(crate) fn ask(&mut self, node: usize, what: Question, unanswered: News) {
         self.next += 1;
         let (question, life) = (self.next, self.nodes[node].life);
         self.nodes[node].open.insert(question);

@@ -1,0 +1,141 @@
+//! The command line as a user and as an operator live with it: what it prints, and how it exits.
+
+use serde_json::Value;
+use tests::clients::SOON;
+use tests::images::{Image, Layer};
+use tests::{Cli, Point, Tenant, TestCluster};
+
+fn user(cluster: &TestCluster, tenant: &Tenant) -> Cli {
+    Cli::new(cluster.folder(), &cluster.nodes()[1].address(), tenant.token())
+}
+
+/// Writes the image where the user finds it, and gives the path.
+fn layout(user: &Cli, image: &Image) -> String {
+    let hex = image.digest().replace(':', "-");
+    let folder = user.home().join(hex);
+    image.write_layout(&folder);
+    folder.display().to_string()
+}
+
+fn texts<'a>(items: &'a Value, field: &str) -> Vec<&'a str> {
+    let items = items.as_array().unwrap_or_else(|| panic!("no list: {items}"));
+    items.iter().map(|item| item[field].as_str().unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn a_user_submits_an_image_waits_and_reads_the_findings() {
+    let cluster = TestCluster::shared().await;
+    cluster.with_small_feed().await;
+    let tenant = cluster.tenant("user").await;
+    let user = user(&cluster, &tenant);
+    let image = Image::small();
+    let path = layout(&user, &image);
+
+    let name = "registry.example/small:1";
+    let submitted = user.run(&["submit", &path, "--wait", "--name", name, "-o", "json"]).await;
+    assert_eq!(submitted.code, 0, "{submitted:?}");
+    let report = submitted.json();
+    assert_eq!(texts(&report["findings"], "package"), ["starling-deb", "starling-npm", "starling-pypi"]);
+    assert_eq!(report["verdict"]["coverage"], "COVERAGE_COMPLETE");
+
+    let findings = user.run(&["findings", name]).await;
+    assert_eq!(findings.code, 0, "{findings:?}");
+    for word in ["starling-npm", "1.1.0", "CVE-2026-90001", "critical"] {
+        assert!(findings.out.contains(word), "no {word} in {findings:?}");
+    }
+    let gated = user.run(&["findings", name, "--fail-on", "critical"]).await;
+    assert_eq!(gated.code, 1, "{gated:?}");
+
+    let jobs = user.run(&["jobs", "list", "-o", "json"]).await;
+    assert_eq!(jobs.code, 0, "{jobs:?}");
+    let items = &jobs.json()["items"];
+    assert_eq!(texts(items, "state"), ["JOB_STATE_DONE"]);
+    let job = texts(items, "job_id")[0].to_owned();
+    let timeline = user.run(&["jobs", "timeline", &job]).await;
+    assert_eq!(timeline.code, 0, "{timeline:?}");
+    for stage in ["queued", "dispatched", "extracting", "evaluating"] {
+        assert!(timeline.out.contains(stage), "no {stage} in {timeline:?}");
+    }
+
+    let again = user.run(&["submit", name]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+    let watched = user.run(&["jobs", "watch", again.out.trim()]).await;
+    assert_eq!(watched.code, 0, "{watched:?}");
+    assert!(watched.out.contains("done"), "{watched:?}");
+}
+
+#[tokio::test]
+async fn exit_codes_tell_results_mistakes_and_refusals_apart() {
+    let cluster = TestCluster::shared().await;
+    cluster.with_small_feed().await;
+    let tenant = cluster.tenant("exit-codes").await;
+    let user = user(&cluster, &tenant);
+    let damaged =
+        Layer::new().npm("app", "starling-npm", "2.0.0").file("app/node_modules/broken/package.json", "{");
+    let damaged = layout(&user, &Image::of([damaged.unlike_any_other()]));
+    let unreadable = layout(&user, &Image::unreadable());
+    let stranger = Cli::new(cluster.folder(), &cluster.nodes()[1].address(), "stl_nonsense");
+
+    for (code, what, outcome) in [
+        (2, "a flag that does not exist", user.run(&["submit", "--nonsense"]).await),
+        (3, "an image that cannot be read", user.run(&["submit", &unreadable, "--wait"]).await),
+        (3, "a file that is not there", user.run(&["submit", "./not-there.tar"]).await),
+        (3, "a name that is not there", user.run(&["findings", "registry.example/none:1"]).await),
+        (4, "an image read in part", user.run(&["submit", &damaged, "--wait"]).await),
+        (6, "a token that is none", stranger.run(&["jobs", "list"]).await),
+        (6, "what is for operators", user.run(&["cluster", "nodes"]).await),
+    ] {
+        assert_eq!(outcome.code, code, "{what}: {outcome:?}");
+        let said = if code == 4 { outcome.out.contains("partial") } else { outcome.err.starts_with("error") };
+        assert!(said, "{what}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_is_told_the_job_and_it_goes_on() {
+    let cluster = TestCluster::shared().await;
+    let tenant = cluster.tenant("impatient").await;
+    let user = user(&cluster, &tenant);
+    let path = layout(&user, &Image::tiny());
+    let hold = cluster.hold(Point::WorkerAfterClaim);
+    let outcome = user.run(&["submit", &path, "--wait", "--timeout", "1s"]).await;
+    drop(hold);
+    assert_eq!(outcome.code, 5, "{outcome:?}");
+    let jobs = user.run(&["jobs", "list", "-o", "json"]).await.json();
+    let job = texts(&jobs["items"], "job_id")[0].to_owned();
+    assert!(outcome.err.contains(&job), "{outcome:?}");
+    cluster.nodes()[0].client(&tenant).done(&job, SOON).await;
+}
+
+#[tokio::test]
+async fn an_operator_sees_nodes_ring_and_where_a_thing_lives() {
+    let cluster = TestCluster::shared().await;
+    let tenant = cluster.tenant("located").await;
+    let operator = Cli::new(cluster.folder(), &cluster.nodes()[0].address(), cluster.operator_token());
+    let names: Vec<_> = cluster.nodes().iter().map(|node| node.name()).collect();
+
+    let nodes = operator.run(&["cluster", "nodes", "-o", "json"]).await;
+    assert_eq!(nodes.code, 0, "{nodes:?}");
+    assert_eq!(texts(&nodes.json()["items"], "name"), names);
+    assert_eq!(texts(&nodes.json()["items"], "state"), ["NODE_STATE_UP"; 3]);
+
+    let ring = operator.run(&["cluster", "ring"]).await;
+    assert_eq!(ring.code, 0, "{ring:?}");
+    assert!(ring.out.contains("1024 partitions, 0 on the move, 0 without owner"), "{ring:?}");
+
+    let image = Image::tiny();
+    cluster.nodes()[0].client(&tenant).put(&image).await.unwrap();
+    for key in [
+        format!("image/{}/{}", tenant.id(), image.digest()),
+        format!("tenant/{}", tenant.id()),
+        "feed/small".to_owned(),
+        "system/sweeper".to_owned(),
+    ] {
+        let located = operator.run(&["cluster", "locate", &key, "-o", "json"]).await;
+        assert_eq!(located.code, 0, "{key}: {located:?}");
+        let answer = located.json();
+        assert!(names.contains(&answer["owner_name"].as_str().unwrap_or_default()), "{key}: {answer}");
+        let epoch = answer["partition"]["epoch"].as_i64().unwrap_or_default();
+        assert!(epoch > 0, "{key}: {answer}");
+    }
+}

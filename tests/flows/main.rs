@@ -1,0 +1,16 @@
+//! What a client and an operator live through, on three real nodes over a real database.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests; clippy knows only the functions marked as such"
+)]
+
+mod command_line;
+mod doors;
+mod failures;
+mod operators;
+mod real_images;
+mod refused;
+mod scan;
+mod tenants;
+mod watch;

@@ -1,0 +1,76 @@
+//! Real images against real advisories of two dates: exactly what must be found is found, and when the
+//! feeds change, exactly what changed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proto_api::feed::v1::{Feed, FeedFreshness, RefreshFeedRequest};
+use tests::clients::{Clients, request_id};
+use tests::shared_data::{DATES, Expected, FEEDS};
+use tests::{FeedFolder, Settings, SharedData, TestCluster, eventually_some};
+
+const IMAGES: [&str; 2] = ["node-legacy", "python-legacy"];
+const WITHIN: Duration = Duration::from_secs(90);
+
+#[tokio::test]
+async fn real_images_have_exactly_the_findings_of_either_date() {
+    let Some(data) = SharedData::find() else {
+        println!("skipped: there is no ../shared/data beside the repository, with images and advisories");
+        return;
+    };
+    let cluster = TestCluster::start(Settings::default()).await;
+    let tenant = cluster.tenant("real").await;
+    let mut client = cluster.nodes()[0].client(&tenant);
+    let mut operator = cluster.nodes()[1].operator();
+    let folders: Vec<_> = FEEDS.iter().map(|_| FeedFolder::empty()).collect();
+
+    for (turn, date) in DATES.into_iter().enumerate() {
+        for (feed, folder) in FEEDS.into_iter().zip(&folders) {
+            data.fill(folder, feed, date);
+            if turn == 0 {
+                cluster.create_feed(feed, folder).await;
+            }
+            read(&mut operator, feed).await;
+        }
+        for name in IMAGES {
+            let image = data.image(name);
+            let job = client.put_and_submit(&image).await;
+            client.done(&job, WITHIN).await;
+            check(&mut client, &image.digest(), &data.expected(name, date), &format!("{name} at {date}"))
+                .await;
+        }
+    }
+}
+
+/// Has the feed read again, and waits until it was.
+async fn read(operator: &mut Clients, feed_id: &str) {
+    let request = RefreshFeedRequest { request_id: request_id(), feed_id: feed_id.to_owned() };
+    let asked = operator.feeds.refresh_feed(request).await.unwrap().into_inner().feed.unwrap();
+    let read_again = |feed: &Feed| {
+        let then = asked.last_success_time.map(|t| (t.seconds, t.nanos));
+        feed.freshness() == FeedFreshness::Fresh
+            && feed.last_success_time.map(|t| (t.seconds, t.nanos)) > then
+    };
+    eventually_some(WITHIN, &format!("feed {feed_id} is read"), || {
+        let mut operator = operator.clone();
+        async move { Some(operator.feed(feed_id).await).filter(read_again) }
+    })
+    .await;
+}
+
+async fn check(client: &mut Clients, image: &str, expected: &BTreeSet<Expected>, what: &str) {
+    let findings = client.all_findings(image).await;
+    let found: BTreeSet<_> = findings
+        .iter()
+        .flat_map(|finding| {
+            finding.advisories.iter().map(|advisory| Expected {
+                package: finding.package.clone(),
+                version: finding.version.clone(),
+                advisory: advisory.advisory.clone(),
+            })
+        })
+        .collect();
+    let missing: Vec<_> = expected.difference(&found).collect();
+    let surplus: Vec<_> = found.difference(expected).collect();
+    assert!(missing.is_empty() && surplus.is_empty(), "{what}: missing {missing:#?}, surplus {surplus:#?}");
+}

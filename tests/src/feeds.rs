@@ -1,0 +1,69 @@
+//! A feed of one's own: a folder of OSV records about the packages of the made images.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+/// What the records say, as (package, version of [`Image::small`](crate::images::Image::small), advisory).
+pub const SMALL_FINDINGS: [(&str, &str, &str); 3] = [
+    ("starling-deb", "1.0-1", "STARLING-2026-0003"),
+    ("starling-npm", "1.0.0", "STARLING-2026-0001"),
+    ("starling-pypi", "1.0", "STARLING-2026-0002"),
+];
+
+/// A folder of OSV records; gone with the value.
+#[derive(Debug)]
+pub struct FeedFolder {
+    folder: TempDir,
+}
+
+impl FeedFolder {
+    /// Three advisories: npm, PyPI and Debian 12, one each.
+    pub fn small() -> Self {
+        let feed = Self::empty();
+        feed.put("STARLING-2026-0001", "npm", "SEMVER", "starling-npm", "1.1.0");
+        feed.put("STARLING-2026-0002", "PyPI", "ECOSYSTEM", "starling-pypi", "1.5");
+        feed.put("STARLING-2026-0003", "Debian:12", "ECOSYSTEM", "starling-deb", "1.0-2");
+        feed
+    }
+
+    /// No record yet.
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+    }
+
+    /// Writes the record that `package` is affected below `fixed`.
+    pub fn put(&self, id: &str, ecosystem: &str, range: &str, package: &str, fixed: &str) {
+        let cve = id.replace("STARLING-2026-", "CVE-2026-9");
+        let record = json!({
+            "schema_version": "1.6.0",
+            "id": id,
+            "aliases": [cve],
+            "modified": "2026-01-02T00:00:00Z",
+            "published": "2026-01-01T00:00:00Z",
+            "severity": [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H" }],
+            "affected": [{
+                "package": { "ecosystem": ecosystem, "name": package },
+                "ranges": [{ "type": range, "events": [{ "introduced": "0" }, { "fixed": fixed }] }],
+            }],
+        });
+        let file = self.folder.path().join(format!("{id}.json"));
+        fs::write(file, record.to_string()).expect("the record can be written");
+    }
+
+    /// Hard links this file into the folder, or copies it where that cannot be done.
+    pub fn take(&self, file: &Path) {
+        let name = file.file_name().expect("a file has a name");
+        let to = self.folder.path().join(name);
+        if fs::hard_link(file, &to).is_err() {
+            fs::copy(file, &to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+    }
+
+    /// Its address as a feed source.
+    pub fn uri(&self) -> String {
+        format!("file://{}", self.folder.path().display())
+    }
+}

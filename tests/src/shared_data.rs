@@ -1,0 +1,74 @@
+//! Real images, real advisories, and what must be found: `../shared/data` beside the repository.
+//! They are not part of the repository; where they are missing, the tests that need them say so.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::FeedFolder;
+use crate::images::Image;
+
+/// The feeds that the expected findings were computed from, without the ecosystems not read yet.
+pub const FEEDS: [&str; 5] = [
+    "debian-ubuntu-changelog-derived",
+    "npm-ghsa-subset",
+    "npm-nodejs-security-wg",
+    "npm-retirejs",
+    "pypi-pysec",
+];
+
+/// Both dates that the data has, earlier first.
+pub const DATES: [&str; 2] = ["2026-05-31", "2026-07-31"];
+
+/// One line of what must be found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expected {
+    /// Package.
+    pub package: String,
+    /// Version.
+    pub version: String,
+    /// The advisory's own id.
+    pub advisory: String,
+}
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct SharedData {
+    root: PathBuf,
+}
+
+impl SharedData {
+    /// The folder, where it is there.
+    pub fn find() -> Option<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+        root.join("expected").is_dir().then_some(Self { root })
+    }
+
+    /// An image.
+    pub fn image(&self, name: &str) -> Image {
+        Image::read_layout(&self.root.join(format!("images/{name}.oci")))
+    }
+
+    /// Puts this feed's records of the date into the folder. A feed that did not change between the
+    /// dates is there under the later one only.
+    pub fn fill(&self, folder: &FeedFolder, feed: &str, date: &str) {
+        let file = |date: &str| self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
+        let dated = Some(file(date)).filter(|path| path.is_file());
+        folder.take(&dated.unwrap_or_else(|| file(DATES[1])));
+    }
+
+    /// What must be found in the image with the advisories of that date, sorted.
+    pub fn expected(&self, image: &str, date: &str) -> BTreeSet<Expected> {
+        let file = self.root.join(format!("expected/{image}/vulns-at-{date}.tsv"));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        text.lines()
+            .map(|line| line.split('\t').collect::<Vec<_>>())
+            .filter(|row| ["npm", "PyPI", "Debian:12"].contains(&row[0]))
+            .map(|row| Expected {
+                package: row[1].to_owned(),
+                version: row[2].to_owned(),
+                advisory: row[3].to_owned(),
+            })
+            .collect()
+    }
+}
