@@ -164,7 +164,14 @@ async fn a_peer_that_is_gone_is_unreachable_and_found_again() {
     drop(first.listening);
     let (sender, _wakes) = mpsc::unbounded_channel();
     let desk = Arc::new(Echo { wakes: sender });
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let freed = Instant::now() + WITHIN;
+    let listener = loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) => assert!(Instant::now() < freed, "the port is still taken: {error}"),
+        }
+        tokio::task::yield_now().await;
+    };
     let again = serve(listener, identity("c", "far", 2), None, LinkLimits::default(), desk).unwrap();
     let member = &first.member;
     let deadline = Instant::now() + WITHIN;
