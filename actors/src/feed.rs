@@ -82,8 +82,10 @@ impl Entity for Feed {
         let refresh = feeds::begin(&self.store, self.fence, &self.feed).await?;
         match self.refresh(&feed, &refresh).await {
             Ok(done) => self.report(&done, started).await,
-            // Ours to repeat, not the source's fault.
-            Err(Failure::Store(error)) => Err(error.into()),
+            // Ours to repeat, not the source's fault; unless the store refuses the values themselves.
+            Err(Failure::Store(error)) if !matches!(error, store::Error::Conflict { .. }) => {
+                Err(error.into())
+            }
             Err(failure) => {
                 let reason = with_causes(&failure);
                 tracing::warn!(feed.id = %self.feed, reason, "feed cannot be refreshed");

@@ -8,13 +8,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use model::{Digest, TenantId};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _};
+use object_store::{GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -37,6 +38,14 @@ pub struct Config {
     pub options: Vec<(String, String)>,
     /// Whether a local write waits for the disk. Off is for tests: a power cut may then lose what was acknowledged.
     pub durable: bool,
+}
+
+/// A blob's content, from its beginning.
+pub enum Blob {
+    /// An open file.
+    File(std::fs::File),
+    /// As it comes.
+    Stream(BoxStream<'static, io::Result<Bytes>>),
 }
 
 impl Objects {
@@ -83,6 +92,15 @@ impl Objects {
     ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static, Error> {
         let found = self.inner.get(&key(tenant, digest)).await?;
         Ok(found.into_stream().map_err(io::Error::other))
+    }
+
+    /// A blob for somebody who may block: the file itself where the store is a directory, so that every few bytes of
+    /// a layer do not take the way over another thread.
+    pub async fn open_blob(&self, tenant: TenantId, digest: &Digest) -> Result<Blob, Error> {
+        Ok(match self.inner.get(&key(tenant, digest)).await?.payload {
+            GetResultPayload::File(file, _) => Blob::File(file),
+            GetResultPayload::Stream(content) => Blob::Stream(content.map_err(io::Error::other).boxed()),
+        })
     }
 
     /// A blob that is known to be small: `Conflict` when it is larger than this.

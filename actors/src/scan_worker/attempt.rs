@@ -3,13 +3,11 @@
 
 use std::io;
 
-use bytes::Bytes;
 use cluster::streams::WorkEntry;
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
 use inventory::LayerDescriptor;
 use model::{Digest, Sbom, TenantId};
 use store::Objects;
+use store::objects::Blob;
 use store::work::{Claimed, Extracted, Failure, Keep, StopReason};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
@@ -95,12 +93,12 @@ impl Attempt<'_> {
     }
 }
 
-type Blob = SyncIoBridge<StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>>;
-
 /// A blob as a blocking reader; no more of it is held than one chunk.
-async fn open(objects: &Objects, tenant: TenantId, digest: &Digest) -> io::Result<Blob> {
-    let blob = objects.get_blob(tenant, digest).await.map_err(io::Error::other)?;
-    Ok(SyncIoBridge::new(StreamReader::new(blob.boxed())))
+async fn open(objects: &Objects, tenant: TenantId, digest: &Digest) -> io::Result<Box<dyn io::Read>> {
+    Ok(match objects.open_blob(tenant, digest).await.map_err(io::Error::other)? {
+        Blob::File(file) => Box::new(file),
+        Blob::Stream(content) => Box::new(SyncIoBridge::new(StreamReader::new(content))),
+    })
 }
 
 fn descriptor(layer: &store::images::Layer) -> LayerDescriptor {
