@@ -177,14 +177,16 @@ impl Mind {
     }
 
     fn owner(&self, event: ownership::Event, myself: &ActorRef<Message>, state: &mut State) {
-        for action in state.ownership.step(event, self.now()) {
-            self.act(action, myself, state);
+        let now = self.now();
+        for action in state.ownership.step(event, now) {
+            self.act(action, now, myself, state);
         }
     }
 
-    fn act(&self, action: ownership::Action, myself: &ActorRef<Message>, state: &mut State) {
+    /// `now` is the time of the step: by it the machine knows the answer to its own question again.
+    fn act(&self, action: ownership::Action, now: Duration, myself: &ActorRef<Message>, state: &mut State) {
         use ownership::{Action, Event};
-        let (me, authority, now) = (self.me, self.authority.clone(), self.now());
+        let (me, authority) = (self.me, self.authority.clone());
         match action {
             Action::ReadTable => self.later(myself, async move {
                 let rows = within(PATIENCE, authority.partitions()).await;
