@@ -7,6 +7,9 @@ use coordinator::{cli, install_tls_provider};
 
 fn main() -> ExitCode {
     install_tls_provider();
+    // Tests hold and break the node at the places that FAILPOINTS names.
+    #[cfg(feature = "failpoints")]
+    let _armed = actors::failpoint::arm();
     let env = Environment::read();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli::run(&env)),
