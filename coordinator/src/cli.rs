@@ -106,7 +106,9 @@ pub async fn run(env: &Environment) -> ExitCode {
     match Box::pin(dispatch(cli, env, &mut screen)).await {
         Ok(code) => code,
         Err(failure) => {
-            screen.say(&failure);
+            if failure.exit != Exit::Closed {
+                screen.say(&failure);
+            }
             failure.exit.into()
         }
     }

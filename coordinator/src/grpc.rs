@@ -69,6 +69,7 @@ pub struct Door {
     submissions: Submissions,
     seals: Seals,
     blob_bytes_max: u64,
+    phase: Receiver<Phase>,
 }
 
 impl Door {
@@ -85,6 +86,7 @@ impl Door {
             submissions: Submissions::start(store.clone()),
             seals: Seals::new(api.signing_key),
             blob_bytes_max: api.blob_bytes_max,
+            phase: phase.clone(),
             store,
             objects,
             cluster,
@@ -95,7 +97,7 @@ impl Door {
 /// The whole API as a router. `health` is told what becomes of it by [`set_serving`].
 pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
     let gate = auth::Gate::new(door.store.clone());
-    let calls = limits::Calls::new(api.calls_max, api.deadline);
+    let calls = limits::Calls::new(api.calls_max, api.deadline, door.phase.clone());
     let size = api.message_bytes_max;
     let door = Arc::new(door);
     let mut routes = health
@@ -142,17 +144,26 @@ async fn unknown(headers: HeaderMap) -> Response {
 /// Tells health clients whether the node serves: for each service, and for the whole under the empty name.
 pub async fn set_serving(health: &HealthReporter, serving: bool) {
     let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    let services = [
-        "",
-        JobServiceServer::<jobs::Jobs>::NAME,
-        ImageServiceServer::<images::Images>::NAME,
-        FindingServiceServer::<findings::Findings>::NAME,
-        FeedServiceServer::<feeds::Feeds>::NAME,
-        TenantServiceServer::<tenants::Tenants>::NAME,
-        ClusterServiceServer::<cluster::Nodes>::NAME,
-        QueueServiceServer::<queues::Queues>::NAME,
-    ];
-    for service in services {
+    for service in SERVICES {
         health.set_service_status(service, status).await;
     }
 }
+
+/// Ends the watches of health clients.
+pub async fn forget_services(health: &mut HealthReporter) {
+    for service in SERVICES {
+        health.clear_service_status(service).await;
+    }
+}
+
+/// What health clients may ask about.
+const SERVICES: [&str; 8] = [
+    "",
+    JobServiceServer::<jobs::Jobs>::NAME,
+    ImageServiceServer::<images::Images>::NAME,
+    FindingServiceServer::<findings::Findings>::NAME,
+    FeedServiceServer::<feeds::Feeds>::NAME,
+    TenantServiceServer::<tenants::Tenants>::NAME,
+    ClusterServiceServer::<cluster::Nodes>::NAME,
+    QueueServiceServer::<queues::Queues>::NAME,
+];

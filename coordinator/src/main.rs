@@ -1,6 +1,7 @@
 //! The binary `starling`: everything it does is in the library.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use coordinator::config::Environment;
 use coordinator::{cli, install_tls_provider};
@@ -12,7 +13,12 @@ fn main() -> ExitCode {
     let _armed = actors::failpoint::arm();
     let env = Environment::read();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(cli::run(&env)),
+        Ok(runtime) => {
+            let code = runtime.block_on(cli::run(&env));
+            // A layer that is still being read must not hold up the end: others go on with it.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            code
+        }
         Err(_) => ExitCode::from(3),
     }
 }

@@ -19,11 +19,9 @@ use tokio::time::{Instant, timeout_at};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
-use tonic_health::server::HealthReporter;
-use tracing::Instrument as _;
 
 use crate::config::{Api, NodeConfig, Shutdown, Tls};
-use crate::grpc::{self, Door, set_serving};
+use crate::grpc::{self, Door};
 use crate::http::{self, Check};
 use readiness::Ready;
 
@@ -34,7 +32,6 @@ pub struct Node {
     store: Store,
     cluster: Cluster,
     actors: NodeActors,
-    health: HealthReporter,
     /// How far it has come in leaving.
     phase: watch::Sender<Phase>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -53,13 +50,8 @@ pub enum Phase {
 
 /// Runs a node until it is told to leave, drained, or declared dead. The exit code says which.
 pub async fn run(config: NodeConfig) -> Result<ExitCode> {
-    let span = tracing::info_span!("node", node = config.name);
-    let run = async {
-        let node = Node::start(config).await?;
-        let code = node.until_ended(stop_signal()).await;
-        anyhow::Ok(ExitCode::from(code))
-    };
-    run.instrument(span).await
+    let node = Node::start(config).await?;
+    Ok(ExitCode::from(node.until_ended(stop_signal()).await))
 }
 
 /// A request to end: from Ctrl-C or from whoever looks after the process.
@@ -80,6 +72,8 @@ async fn stop_signal() {
 impl Node {
     /// Builds the parts and joins the cluster. Returns once the node serves.
     pub async fn start(config: NodeConfig) -> Result<Self> {
+        // What is set once, by parts that start before the API does, is counted too.
+        http::collect_metrics()?;
         // A port that is taken is found before anybody hears of this node.
         let listener = TcpListener::bind(config.api.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", config.api.listen))?;
@@ -100,10 +94,10 @@ impl Node {
 
         let (phase, phases) = watch::channel(Phase::Serving);
         let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), &phases);
-        let (health, server) = serve(&config.api, listener, door, &phases)?;
-        tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases).in_current_span());
+        let server = serve(&config.api, listener, door, &phases)?;
+        tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));
         tracing::info!(api.address = %api, node.generation = %cluster.generation(), "node serves");
-        Ok(Self { api, shutdown: config.shutdown, store, cluster, actors, health, phase, server })
+        Ok(Self { api, shutdown: config.shutdown, store, cluster, actors, phase, server })
     }
 
     /// Where its API listens.
@@ -141,7 +135,6 @@ impl Node {
         tracing::info!("node leaves");
         let deadline = Instant::now() + self.shutdown.wait + self.shutdown.deadline;
         self.phase.send_replace(Phase::NotServing);
-        set_serving(&self.health, false).await;
         tokio::time::sleep(self.shutdown.wait).await;
         self.phase.send_replace(Phase::Leaving);
 
@@ -171,24 +164,19 @@ fn warn_about_plain_text(api: &Api) {
 type Serving = JoinHandle<Result<(), tonic::transport::Error>>;
 
 /// Serves API, probes and metrics on one port.
-fn serve(
-    api: &Api,
-    listener: TcpListener,
-    door: Door,
-    phases: &watch::Receiver<Phase>,
-) -> Result<(HealthReporter, Serving)> {
+fn serve(api: &Api, listener: TcpListener, door: Door, phases: &watch::Receiver<Phase>) -> Result<Serving> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let ready = Arc::new(Ready { door: door.clone(), phase: phases.clone() });
     let router = grpc::router(door.clone(), api, Routes::new(health_service))?;
     let router = router.merge(http::routes(ready, http::collect_metrics()?));
-    tokio::spawn(readiness::report(health.clone(), door.cluster, phases.clone()));
+    tokio::spawn(readiness::report(health, door.cluster, phases.clone()));
 
     let mut leaving = phases.clone();
     let left = async move { drop(leaving.wait_for(|phase| *phase == Phase::Leaving).await) };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = server(api.tls.as_ref())?.add_routes(Routes::from(router));
-    let serving = server.serve_with_incoming_shutdown(incoming, left).in_current_span();
-    Ok((health, tokio::spawn(serving)))
+    let serving = server.serve_with_incoming_shutdown(incoming, left);
+    Ok(tokio::spawn(serving))
 }
 
 fn server(tls: Option<&Tls>) -> Result<Server> {

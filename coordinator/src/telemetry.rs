@@ -1,6 +1,6 @@
 //! Logs: one flat JSON object a line where programs read, text where people do, on standard output.
 //!
-//! A span of a call or of work carries `trace_id`, `job.id`, `tenant.id`; the outermost one carries `node`.
+//! A span of a call or of work carries `trace_id`, `job.id`, `tenant.id`; each JSON line says its `node`.
 
 mod flat;
 
@@ -14,8 +14,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{LogFormat, Logging};
 use flat::FlatJson;
 
-/// Starts logging. Fails when it was started before or the level cannot be parsed.
-pub fn start(logging: &Logging) -> anyhow::Result<()> {
+/// Starts the logging of a node. Fails when it was started before or the level cannot be parsed.
+pub fn start(logging: &Logging, node: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().parse(&logging.level).context("log.level")?;
     let terminal = std::io::stdout().is_terminal();
     let json = match logging.format {
@@ -24,7 +24,7 @@ pub fn start(logging: &Logging) -> anyhow::Result<()> {
         LogFormat::Text => false,
     };
     let layer = if json {
-        FlatJson::new(std::io::stdout()).boxed()
+        FlatJson::new(std::io::stdout(), node.to_owned()).boxed()
     } else {
         tracing_subscriber::fmt::layer().with_ansi(terminal).with_writer(std::io::stdout).boxed()
     };

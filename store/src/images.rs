@@ -337,6 +337,24 @@ pub async fn list(tx: &mut TenantTx, after: Option<&ImageDigest>, limit: u32) ->
     rows.into_iter().map(Summary::try_from).collect()
 }
 
+/// The names of some images, sorted: which image, and what it is called.
+pub async fn names_of(
+    tx: &mut TenantTx,
+    images: &[ImageDigest],
+) -> Result<Vec<(ImageDigest, String)>, Error> {
+    let digests: Vec<&str> = images.iter().map(ImageDigest::as_str).collect();
+    let tenant = tx.tenant().as_uuid();
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select n.image_digest, n.name from unnest($2::text[]) as w(digest)
+         join scanner.image_name n on n.tenant_id = $1 and n.image_digest = w.digest order by n.name",
+    )
+    .bind(tenant)
+    .bind(digests)
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(|(digest, name)| Ok((parse("image_name", &digest)?, name))).collect()
+}
+
 /// An image's layers, lowest first.
 pub async fn layers(tx: &mut TenantTx, digest: &ImageDigest) -> Result<Vec<Layer>, Error> {
     let tenant = tx.tenant().as_uuid();

@@ -27,6 +27,8 @@ pub enum Exit {
     Refused = 6,
     /// Interrupted by Ctrl-C.
     Interrupted = 130,
+    /// Nobody reads the data any more; as a shell says it of a program that a closed pipe ended.
+    Closed = 141,
 }
 
 /// The exit codes as the help shows them.
@@ -138,7 +140,8 @@ impl From<SourceError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(Exit::Failed, error)
+        let closed = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self::new(if closed { Exit::Closed } else { Exit::Failed }, error)
     }
 }
 

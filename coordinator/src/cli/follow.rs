@@ -11,7 +11,7 @@ use tonic::{Code, Status, Streaming};
 use super::failure::{Exit, Failure};
 use super::jobs;
 use super::screen::Screen;
-use super::server::{Server, pause_before};
+use super::server::{Server, WATCHES_MAX, pause_before};
 use super::words;
 use crate::grpc::convert;
 
@@ -70,7 +70,12 @@ async fn interrupted(server: &Server, job_id: &str, patience: Patience) -> Failu
         return Failure::new(Exit::Interrupted, format!("interrupted; job {job_id} goes on"))
             .next(format!("give it up: starling jobs cancel {job_id}"));
     }
-    match jobs::cancel(server, job_id).await {
+    let cancelled = tokio::select! {
+        cancelled = jobs::cancel(server, job_id) => cancelled,
+        // Interrupted again: whoever does that does not want to wait for the server.
+        _ = tokio::signal::ctrl_c() => return Failure::new(Exit::Interrupted, format!("left; job {job_id} may go on")),
+    };
+    match cancelled {
         Ok(_) => Failure::new(Exit::Interrupted, format!("interrupted; job {job_id} was given up")),
         Err(failure) => Failure { exit: Exit::Interrupted, ..failure },
     }
@@ -91,7 +96,7 @@ async fn watch(server: &Server, job_id: &str, progress: &mut Progress<'_>) -> Re
             // The server ends watches after a while, so that they spread over the nodes again.
             Ok(None) => {}
             Err(status) if status.code() == Code::OutOfRange => resume_token.clear(),
-            Err(status) => match pause_before(&status, attempt) {
+            Err(status) => match pause_before(&status, attempt, WATCHES_MAX) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(status.into()),
             },
@@ -106,7 +111,7 @@ pub(super) async fn pause_or_fail(status: Status, resume_token: &mut String) -> 
         resume_token.clear();
         return Ok(());
     }
-    let pause = pause_before(&status, 0).ok_or(status)?;
+    let pause = pause_before(&status, 0, WATCHES_MAX).ok_or(status)?;
     tokio::time::sleep(pause).await;
     Ok(())
 }

@@ -48,7 +48,8 @@ fn cli() -> String {
          command line. The context file is `~/.config/starling/config.toml` (or below `XDG_CONFIG_HOME`):\n\n\
          ```toml\ncurrent = \"work\"\n\n[context.work]\nendpoint = \"https://starling.example:7400\"\n\
          token_file = \"/home/me/.starling-token\"\nca_file = \"/etc/starling/ca.pem\"\n```\n\n\
-         ## Exit codes\n\n```\n{EXIT_CODES}\n```\n\n## Commands\n\n| command | what it does |\n|---|---|\n",
+         ## Exit codes\n\n```\n{}\n```\n\n## Commands\n\n| command | what it does |\n|---|---|\n",
+        EXIT_CODES.trim_start_matches("Exit codes:\n"),
     );
     commands(&mut page, "starling", &super::Cli::command());
     page

@@ -157,18 +157,17 @@ impl Report {
     }
 
     fn coverage_lines(&self) -> Vec<String> {
-        let mut lines = vec![match self.verdict.coverage() {
-            Coverage::Complete => "coverage: complete".to_owned(),
+        let line = match self.verdict.coverage() {
+            Coverage::Complete => "coverage: complete",
             Coverage::Partial => {
-                "PARTIAL: part of the image could not be read, or no feed speaks of a package's \
-                                  ecosystem. This is not a clean result"
-                    .to_owned()
+                "coverage: partial. THIS IS NOT A CLEAN RESULT: part of the image could not be read, or no feed \
+                 speaks of a package's ecosystem"
             }
             Coverage::Provisional | Coverage::Unspecified => {
-                "PROVISIONAL: no feed was loaded when this was evaluated. This is not a clean result"
-                    .to_owned()
+                "coverage: provisional. THIS IS NOT A CLEAN RESULT: no feed was loaded when it was evaluated"
             }
-        }];
+        };
+        let mut lines = vec![line.to_owned()];
         lines.extend(self.verdict.problems.iter().map(|problem| format!("  {problem}")));
         lines
     }
@@ -311,12 +310,10 @@ mod tests {
 
     #[test]
     fn a_result_without_complete_coverage_says_so_loudly() {
-        for (coverage, word) in [(Coverage::Partial, "PARTIAL"), (Coverage::Provisional, "PROVISIONAL")] {
+        for (coverage, word) in [(Coverage::Partial, "partial"), (Coverage::Provisional, "provisional")] {
             let lines = report(coverage).summary();
-            assert!(
-                lines.iter().any(|line| line.starts_with(word) && line.contains("not a clean result")),
-                "{lines:?}"
-            );
+            let start = format!("coverage: {word}. THIS IS NOT A CLEAN RESULT");
+            assert!(lines.iter().any(|line| line.starts_with(&start)), "{lines:?}");
         }
     }
 }

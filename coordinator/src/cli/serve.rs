@@ -59,8 +59,8 @@ impl Node {
     /// Runs it; the exit code is 0 after leaving in order and 3 when the others declared it dead.
     pub(super) async fn run(self, env: &Environment) -> Result<ExitCode, Failure> {
         let merged = self.settings.merge(env)?;
-        telemetry::start(&Logging::parse(&merged).map_err(usage)?)?;
         let config = NodeConfig::parse(&merged).map_err(usage)?;
+        telemetry::start(&Logging::parse(&merged).map_err(usage)?, &config.name)?;
         Ok(node::run(config).await?)
     }
 }

@@ -23,7 +23,9 @@ use crate::config::Client;
 
 /// Longer than the server's own limit, so that its answer arrives.
 const UNARY: Duration = Duration::from_secs(40);
-const ATTEMPTS: u32 = 6;
+/// How often a call is made, and how often a watch is taken up again: a server that is started anew takes a while.
+pub(super) const CALLS_MAX: u32 = 6;
+pub(super) const WATCHES_MAX: u32 = 20;
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// A server, reached when the first call is made.
@@ -118,7 +120,7 @@ pub(super) async fn call<M: Clone, T>(
         request.set_timeout(UNARY);
         match make(request).await {
             Ok(response) => return Ok(response.into_inner()),
-            Err(status) => match pause_before(&status, attempt) {
+            Err(status) => match pause_before(&status, attempt, CALLS_MAX) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(status.into()),
             },
@@ -127,19 +129,22 @@ pub(super) async fn call<M: Clone, T>(
     }
 }
 
-/// How long to wait before trying again; `None` when it would not help. Full jitter below a growing bound,
-/// never earlier than the server asks.
-pub(super) fn pause_before(status: &Status, attempt: u32) -> Option<Duration> {
+/// How long to wait before trying again; `None` when it would not help, or was tried often enough. Full jitter
+/// below a growing bound, never earlier than the server asks. Every write has a request id, so that trying again
+/// is safe also when nobody knows what became of it.
+pub(super) fn pause_before(status: &Status, attempt: u32, attempts_max: u32) -> Option<Duration> {
     let asked = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
     let again = match status.code() {
         Code::Unavailable => true,
         Code::ResourceExhausted | Code::Aborted => asked.is_some(),
+        // The line broke: what a server says itself has no source.
+        Code::Unknown | Code::Internal | Code::Cancelled => std::error::Error::source(status).is_some(),
         _ => false,
     };
     let bound = Duration::from_millis(100).saturating_mul(1 << attempt.min(10)).min(WAIT_MAX);
     let jitter = bound.mul_f64(rand::rng().random_range(0.0..1.0));
     let pause = asked.unwrap_or_default().saturating_add(jitter);
-    (again && attempt + 1 < ATTEMPTS && pause <= WAIT_MAX * 2).then_some(pause)
+    (again && attempt + 1 < attempts_max && pause <= WAIT_MAX * 2).then_some(pause)
 }
 
 fn read_token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {
@@ -167,11 +172,14 @@ mod tests {
 
     #[test]
     fn only_what_may_help_is_tried_again() {
-        let pause = |status: Status, attempt| pause_before(&status, attempt);
+        let pause = |status: Status, attempt| pause_before(&status, attempt, CALLS_MAX);
         assert!(pause(Status::unavailable(""), 0).is_some());
-        assert_eq!(pause(Status::unavailable(""), ATTEMPTS), None);
+        assert_eq!(pause(Status::unavailable(""), CALLS_MAX), None);
         assert_eq!(pause(Status::resource_exhausted(""), 0), None, "without RetryInfo");
         assert_eq!(pause(refuse(ErrorReason::JobNotFound).into(), 0), None);
+        assert_eq!(pause(Status::unknown("said by a server"), 0), None);
+        let broken = Status::from_error(Box::new(std::io::Error::other("the line broke")));
+        assert!(pause(broken, 0).is_some());
         let asked = Duration::from_secs(1);
         let full = Status::from(refuse(ErrorReason::QueueFull).retry_after(asked));
         assert!(pause(full, 0).is_some_and(|pause| pause >= asked));

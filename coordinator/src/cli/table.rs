@@ -20,6 +20,9 @@ impl Rows {
             if screen.color { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) }
         };
         table.set_header(heads.iter().map(head).collect::<Vec<_>>());
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         if screen.terminal {
             table.set_content_arrangement(ContentArrangement::Dynamic);
             if let Some(columns) = screen.columns {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::failure::{Exit, Failure};
 use super::image_source::{Blob, SourceImage};
 use super::screen::Screen;
-use super::server::{Server, call, pause_before};
+use super::server::{CALLS_MAX, Server, call, pause_before};
 use super::words::{self, count};
 
 const CHUNK: usize = 256 << 10;
@@ -85,7 +85,7 @@ async fn upload(
         }
         match sent {
             Ok(_) => return Ok(()),
-            Err(status) => match pause_before(&status, attempt) {
+            Err(status) => match pause_before(&status, attempt, CALLS_MAX) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(status.into()),
             },

@@ -116,7 +116,8 @@ pub async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -
 
 async fn admit(gate: &Gate, path: &str, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Refusal> {
     let needed = match access(path) {
-        // No such method: the fallback says so. It is no secret which methods there are.
+        // Which methods there are is no secret.
+        None if path.starts_with("/starling.") => return Err(refuse(ErrorReason::MethodUnknown)),
         None | Some(Access::Open) => return Ok(None),
         Some(Access::OneOf(scopes)) => scopes,
     };

@@ -185,7 +185,13 @@ impl Images {
         let found = images::list(&mut tx, after.as_ref(), page.limit()).await?;
         let (found, next_page_token) =
             page.cut(seals, binding, found, |image| image.digest.to_string().into_bytes());
-        Ok(ListImagesResponse { images: found.iter().map(summary_message).collect(), next_page_token })
+        let digests: Vec<_> = found.iter().map(|image| image.digest.clone()).collect();
+        let named = images::names_of(&mut tx, &digests).await?;
+        let message = |image: &Summary| {
+            let names = named.iter().filter(|(digest, _)| *digest == image.digest);
+            wire::Image { names: names.map(|(_, name)| name.clone()).collect(), ..summary_message(image) }
+        };
+        Ok(ListImagesResponse { images: found.iter().map(message).collect(), next_page_token })
     }
 }
 

@@ -13,9 +13,11 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use proto_api::common::v1::ErrorReason;
 use tokio::sync::Semaphore;
+use tokio::sync::watch::Receiver;
 use tonic::Status;
 
 use super::errors::{RETRY_SOON, refuse};
+use crate::node::Phase;
 
 /// Calls that are on their way, and how many may be.
 #[derive(Clone, Debug)]
@@ -24,17 +26,19 @@ pub(super) struct Calls {
     deadline: Duration,
     streaming: Arc<HashSet<String>>,
     watching: Arc<HashSet<String>>,
+    phase: Receiver<Phase>,
 }
 
 impl Calls {
-    /// At most `max` at once, each at most `deadline` long.
-    pub(super) fn new(max: usize, deadline: Duration) -> Self {
+    /// At most `max` at once, each at most `deadline` long, and none once the node leaves.
+    pub(super) fn new(max: usize, deadline: Duration, phase: Receiver<Phase>) -> Self {
         let methods = |streams: fn(&prost_types::MethodDescriptorProto) -> bool| Arc::new(methods(streams));
         Self {
             places: Arc::new(Semaphore::new(max)),
             deadline,
             streaming: methods(|method| method.client_streaming()),
             watching: methods(|method| method.server_streaming()),
+            phase,
         }
     }
 }
@@ -56,8 +60,13 @@ fn methods(of_kind: fn(&prost_types::MethodDescriptorProto) -> bool) -> HashSet<
 /// The layer: holds a place for the call while it lasts, and ends it when it lasts too long.
 pub(super) async fn bound(State(calls): State<Calls>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let ours = path.starts_with("/starling.");
-    if !ours || calls.watching.contains(path) {
+    if !path.starts_with("/starling.") {
+        return next.run(request).await;
+    }
+    if *calls.phase.borrow() == Phase::Leaving {
+        return Status::from(refuse(ErrorReason::NodeLeaving).retry_after(RETRY_SOON)).into_http();
+    }
+    if calls.watching.contains(path) {
         return next.run(request).await;
     }
     let Ok(_place) = calls.places.try_acquire() else {
@@ -80,7 +89,8 @@ mod tests {
 
     #[test]
     fn watches_and_uploads_are_told_from_the_rest() {
-        let calls = Calls::new(1, Duration::from_secs(1));
+        let (_phase, phase) = tokio::sync::watch::channel(Phase::Serving);
+        let calls = Calls::new(1, Duration::from_secs(1), phase);
         let watching: Vec<_> = calls.watching.iter().map(String::as_str).collect();
         assert_eq!(watching.len(), 2, "{watching:?}");
         assert!(calls.watching.contains("/starling.job.v1.JobService/WatchJob"));

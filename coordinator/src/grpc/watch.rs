@@ -134,10 +134,17 @@ struct OneJob {
 }
 
 impl OneJob {
-    /// The job and its events after this one.
+    /// The job and its events after this one, as of one moment: a job counts its events, so it is seen when
+    /// something happened between the two readings.
     async fn read(&self, after: u32) -> Result<(Job, Vec<JobEvent>), store::Error> {
         let mut tx = self.store.tenant(self.caller.tenant).await?;
-        Ok((jobs::get(&mut tx, self.job).await?, jobs::events_after(&mut tx, self.job, after).await?))
+        loop {
+            let job = jobs::get(&mut tx, self.job).await?;
+            let events = jobs::events_after(&mut tx, self.job, after).await?;
+            if last(&events, after) == job.events {
+                return Ok((job, events));
+            }
+        }
     }
 
     async fn run(mut self, listener: Listener, first: (Job, Vec<JobEvent>), resumed: bool) {
@@ -160,7 +167,9 @@ impl OneJob {
         loop {
             let (job, events) = match pace.next(&mut listener).await {
                 Next::Changes(changes) => match changes.of(self.job, self.seq) {
-                    Some(change) => change,
+                    Some((job, events)) if last(&events, self.seq) == job.events => (job, events),
+                    // The job is ahead of the events that were heard.
+                    Some(_) => self.read(self.seq).await?,
                     None => continue,
                 },
                 Next::Behind => self.read(self.seq).await?,
@@ -169,6 +178,7 @@ impl OneJob {
                     if self.send(heartbeat).await.is_err() {
                         return Ok(());
                     }
+                    pace.sent();
                     continue;
                 }
                 Next::Over => return Ok(()),
@@ -176,6 +186,7 @@ impl OneJob {
             if self.change(&job, &events).await.is_err() || job.state.is_final() {
                 return Ok(());
             }
+            pace.sent();
         }
     }
 
@@ -183,7 +194,7 @@ impl OneJob {
         if resumed {
             self.change(job, events).await?;
         } else {
-            self.seq = events.last().map_or(0, |event| event.seq);
+            self.seq = last(events, 0);
             let events = events.iter().map(event_message).collect();
             let snapshot = wire::WatchJobSnapshot { job: Some(job_message(&self.caller, job)), events };
             self.send(watch_job_response::Message::Snapshot(snapshot)).await?;
@@ -192,7 +203,7 @@ impl OneJob {
     }
 
     async fn change(&mut self, job: &Job, events: &[JobEvent]) -> Sent {
-        self.seq = events.last().map_or(self.seq, |event| event.seq);
+        self.seq = last(events, self.seq);
         let events = events.iter().map(event_message).collect();
         let change = wire::WatchJobChange { job: Some(job_message(&self.caller, job)), events };
         self.send(watch_job_response::Message::Change(change)).await
@@ -202,6 +213,11 @@ impl OneJob {
         let message = WatchJobResponse { message: Some(message), resume_token: (self.seal)(self.seq) };
         self.sender.send(Ok(message)).await.map_err(|_| Gone)
     }
+}
+
+/// The number of the last event; of none, the number after which they were read.
+fn last(events: &[JobEvent], after: u32) -> u32 {
+    events.last().map_or(after, |event| event.seq)
 }
 
 struct ManyJobs {
@@ -259,16 +275,18 @@ impl ManyJobs {
                     mark = listener.again().await?;
                     self.snapshot(mark).await?
                 }
-                Next::Silence => self.send(HEARTBEAT, mark).await,
+                Next::Silence => self.send(HEARTBEAT, mark).await.map(|()| true),
                 Next::Over => return Ok(()),
             };
-            if sent.is_err() {
-                return Ok(());
+            match sent {
+                Ok(true) => pace.sent(),
+                Ok(false) => {}
+                Err(Gone) => return Ok(()),
             }
         }
     }
 
-    async fn snapshot(&self, mark: Mark) -> Result<Sent, Refusal> {
+    async fn snapshot(&self, mark: Mark) -> Result<Result<bool, Gone>, Refusal> {
         let mut filter = self.filter.clone();
         if filter.states.is_empty() {
             filter.states = UNFINISHED.to_vec();
@@ -288,10 +306,11 @@ impl ManyJobs {
                 return Ok(Err(Gone));
             }
         }
-        Ok(Ok(()))
+        Ok(Ok(sent > 0))
     }
 
-    async fn change(&self, changes: Changes, mark: Mark) -> Sent {
+    /// Tells of what changed; answers whether any of it was wanted.
+    async fn change(&self, changes: Changes, mark: Mark) -> Result<bool, Gone> {
         let wanted = |job: &&Job| {
             self.filter.lane.is_none_or(|lane| job.lane == lane)
                 && self.filter.image.as_ref().is_none_or(|image| job.image == *image)
@@ -299,9 +318,11 @@ impl ManyJobs {
         let jobs: Vec<_> =
             changes.jobs.values().filter(wanted).map(|job| job_message(&self.caller, job)).collect();
         if jobs.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        self.send(watch_jobs_response::Message::Change(wire::WatchJobsChange { jobs }), mark).await
+        self.send(watch_jobs_response::Message::Change(wire::WatchJobsChange { jobs }), mark)
+            .await
+            .map(|()| true)
     }
 
     async fn send(&self, message: watch_jobs_response::Message, mark: Mark) -> Sent {

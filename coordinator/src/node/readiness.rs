@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tonic_health::server::HealthReporter;
 
 use super::{Phase, checks};
-use crate::grpc::{Door, set_serving};
+use crate::grpc::{Door, forget_services, set_serving};
 use crate::http::{Check, Readiness};
 
 /// A probe has little patience.
@@ -38,19 +38,21 @@ async fn fault(check: impl Future<Output = Result<(), store::Error>>) -> Option<
     }
 }
 
-/// Tells health clients each time the node becomes able to serve, or ceases to be.
-pub(super) async fn report(health: HealthReporter, cluster: Cluster, mut phase: watch::Receiver<Phase>) {
+/// Tells health clients each time the node becomes able to serve, or ceases to be. Their watches end when it
+/// leaves, since they would hold its connections open.
+pub(super) async fn report(mut health: HealthReporter, cluster: Cluster, mut phase: watch::Receiver<Phase>) {
     let mut said = None;
-    // Whoever begins to leave says so itself.
-    while *phase.borrow() == Phase::Serving {
-        let ready = cluster.is_ready();
+    loop {
+        let now = *phase.borrow_and_update();
+        let ready = now == Phase::Serving && cluster.is_ready();
         if said != Some(ready) {
             set_serving(&health, ready).await;
             said = Some(ready);
         }
-        if let Ok(changed) = timeout(LOOK, phase.changed()).await
-            && changed.is_err()
-        {
+        if now == Phase::Leaving {
+            return forget_services(&mut health).await;
+        }
+        if let Ok(Err(_)) = timeout(LOOK, phase.changed()).await {
             return;
         }
     }

@@ -16,11 +16,13 @@ use tracing_subscriber::registry::LookupSpan;
 /// Writes each event as a line of JSON.
 pub(super) struct FlatJson<W> {
     out: Mutex<W>,
+    node: String,
 }
 
 impl<W: Write> FlatJson<W> {
-    pub(super) const fn new(out: W) -> Self {
-        Self { out: Mutex::new(out) }
+    /// Each line says that it is of this node.
+    pub(super) const fn new(out: W, node: String) -> Self {
+        Self { out: Mutex::new(out), node }
     }
 
     fn write(&self, line: &Map<String, Value>) {
@@ -59,6 +61,7 @@ where
         line.put("time", now.into());
         line.put("level", event.metadata().level().as_str().to_lowercase().into());
         line.put("target", event.metadata().target().into());
+        line.put("node", self.node.as_str().into());
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(fields) = span.extensions().get::<Fields>() {
                 line.0.extend(fields.0.clone());
@@ -137,9 +140,8 @@ mod tests {
     #[test]
     fn an_event_carries_the_fields_of_the_spans_around_it() {
         let page = Page::default();
-        let subscriber = tracing_subscriber::registry().with(FlatJson::new(page.clone()));
+        let subscriber = tracing_subscriber::registry().with(FlatJson::new(page.clone(), "n1".to_owned()));
         tracing::subscriber::with_default(subscriber, || {
-            let _node = tracing::info_span!("node", node = "n1").entered();
             let call = tracing::info_span!("call", tenant.id = tracing::field::Empty, trace_id = "abc");
             let _call = call.enter();
             call.record("tenant.id", "t1");

@@ -235,7 +235,7 @@ impl ErrorReason {
             Self::BlobTooLarge => guide(
                 Code::InvalidArgument,
                 "The blob is larger than this server takes.",
-                "ask your operator to raise objects.max_blob_bytes",
+                "ask your operator to raise objects.blob-bytes-max",
             ),
             Self::ManifestInvalid => guide(
                 Code::InvalidArgument,

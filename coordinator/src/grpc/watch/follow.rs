@@ -36,9 +36,14 @@ impl Pace {
         Self { last: now, over: now + age_max() }
     }
 
+    /// A message was sent. Hearing what concerns others is none: their noise must not hold up heartbeats.
+    pub(super) fn sent(&mut self) {
+        self.last = Instant::now();
+    }
+
     /// Waits for the next thing to do. It is due: the caller sends it at once.
-    pub(super) async fn next(&mut self, listener: &mut Listener) -> Next {
-        let next = tokio::select! {
+    pub(super) async fn next(&self, listener: &mut Listener) -> Next {
+        tokio::select! {
             heard = listener.hear() => match heard {
                 Heard::Changes(changes) => gather(Changes::clone(&changes), listener, self.last + GAP).await,
                 Heard::Behind => Next::Behind,
@@ -46,9 +51,7 @@ impl Pace {
             },
             () = sleep_until(self.last + SILENCE) => Next::Silence,
             () = sleep_until(self.over) => Next::Over,
-        };
-        self.last = Instant::now();
-        next
+        }
     }
 }
 
