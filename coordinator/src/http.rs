@@ -52,7 +52,8 @@ fn render(metrics: &PrometheusHandle) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }
 
-/// Collects metrics of this process, from the first call on. Histograms of lengths of time get buckets from 1 ms to a minute.
+/// Collects metrics of this process, from the first call on. Histograms of lengths of time get buckets from 1 ms to a
+/// minute.
 pub fn collect_metrics() -> anyhow::Result<PrometheusHandle> {
     const SECONDS: [f64; 14] =
         [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
