@@ -74,8 +74,6 @@ impl Node {
     pub async fn start(config: NodeConfig) -> Result<Self> {
         // What is set once, by parts that start before the API does, is counted too.
         http::collect_metrics()?;
-        // What is set once, by parts that start before the API does, is counted too.
-        http::collect_metrics()?;
         // A port that is taken is found before anybody hears of this node.
         let listener = TcpListener::bind(config.api.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", config.api.listen))?;
