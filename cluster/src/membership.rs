@@ -14,6 +14,8 @@ use crate::config::Timing;
 
 /// How many successors (by generation, in a circle) a node probes.
 const PROBED: usize = 3;
+/// A question without any answer for so long is lost: ask again.
+const LOST: Duration = Duration::from_secs(15);
 /// How many failed probes within the window make a peer suspect.
 const FAILED_PROBES: usize = 3;
 
@@ -103,7 +105,8 @@ struct Asking {
 
 impl Asking {
     fn start(&mut self, now: Duration, period: Duration) -> bool {
-        let start = self.under_way.is_none() && now >= self.due;
+        let free = self.under_way.is_none_or(|sent| now.saturating_sub(sent) > LOST);
+        let start = free && now >= self.due;
         if start {
             self.under_way = Some(now);
             self.due = now + period;

@@ -14,6 +14,8 @@ use crate::placement::{self, PartitionOwner, Placement};
 
 /// Claims under way at once.
 const CLAIMS_MAX: usize = 64;
+/// A read without any answer for so long is lost: ask again.
+const LOST: Duration = Duration::from_secs(15);
 /// One in so many of a node's partitions may be between owners at once.
 const HAND_OVER_PART: usize = 20;
 
@@ -154,6 +156,9 @@ struct Slot {
     stale: bool,
     /// When I last learned of it by an act of my own: older reads know less.
     learned: Duration,
+    /// When a read last told me of another epoch. One that was sent before and tells of a lower epoch was overtaken on
+    /// its way; one sent after tells of a database that lost what it had committed.
+    raised: Duration,
 }
 
 /// What this node is doing with a partition.
@@ -176,6 +181,7 @@ impl Ownership {
             mine: Mine::No,
             stale: false,
             learned: Duration::ZERO,
+            raised: Duration::ZERO,
         };
         let reading = Reading { due: now, ..Reading::default() };
         Self {
@@ -241,7 +247,7 @@ impl Ownership {
         }
         self.changed = true;
         self.settled_at = now + self.timing.settle;
-        self.hand_over_max = (self.serving().count() / HAND_OVER_PART).max(1);
+        self.hand_over_max = 1;
         self.table.due = now;
     }
 
@@ -304,7 +310,7 @@ impl Ownership {
         }
     }
 
-    /// Takes in one row, unless I have learned newer by an act of my own.
+    /// Takes in one row, unless I have learned newer by an act of my own, or by a read that was answered sooner.
     fn take_in(
         &mut self,
         partition: u16,
@@ -316,10 +322,13 @@ impl Ownership {
     ) {
         let me = self.me;
         let Some(slot) = self.slots.get_mut(usize::from(partition)) else { return };
-        if slot.learned >= sent {
+        if slot.learned >= sent || epoch < slot.epoch && slot.raised >= sent {
             return;
         }
         slot.stale = false;
+        if epoch != slot.epoch {
+            slot.raised = now;
+        }
         if (owner, epoch) != (slot.owner, slot.epoch) {
             slot.abandon(partition, actions);
             (slot.owner, slot.epoch) = (owner, epoch);
@@ -437,6 +446,8 @@ impl Ownership {
             return;
         }
         self.departing.retain(|_, until| now < *until);
+        // Of what it has had since the ring changed: so the last ones of many do not go one by one.
+        self.hand_over_max = self.hand_over_max.max(self.serving().count() / HAND_OVER_PART);
         let leaving = self.count(|m| matches!(m, Mine::Stopping | Mine::Releasing { .. }));
         let mut room = self.hand_over_max.saturating_sub(leaving + self.departing.len());
         for (slot, partition) in self.slots.iter_mut().zip(0..) {
@@ -501,7 +512,8 @@ impl Slot {
 
 impl Reading {
     fn start(&mut self, now: Duration, period: Duration) -> bool {
-        let start = self.under_way.is_none() && now >= self.due;
+        let free = self.under_way.is_none_or(|sent| now.saturating_sub(sent) > LOST);
+        let start = free && now >= self.due;
         if start {
             self.under_way = Some(now);
             self.due = now + period;

@@ -60,15 +60,13 @@ fn seeds() -> impl Iterator<Item = u64> {
 }
 
 #[test]
-#[ignore = "seed 4 ends with a node that is not live again: see the closing note of the first slice"]
 fn nothing_that_must_hold_breaks_and_rest_restores_everything() {
     let (mut writes, mut fenced, mut deaths) = (0, 0, 0);
     for seed in seeds() {
         let mut world = rage(plan(seed));
         world.run_for(Duration::from_secs(16));
         check_all_owned(&world, seed);
-        world.run_for(Duration::from_secs(90));
-        check_settled(&world, seed);
+        come_to_rest(&mut world, seed);
         let ledger = &world.model.ledger;
         assert!(ledger.violations.is_empty(), "seed {seed}: {:#?}", ledger.violations);
         writes += ledger.writes;
@@ -83,31 +81,51 @@ fn check_all_owned(world: &World, seed: u64) {
     let live: BTreeSet<_> = world.nodes.iter().filter_map(|n| n.minds.as_ref().map(|m| m.me)).collect();
     let orphans: Vec<_> =
         world.model.partitions().into_iter().filter(|p| p.owner.is_none_or(|o| !live.contains(&o))).collect();
-    // A few may be between two owners, on their way to where the ring wishes them.
-    let limit = usize::from(PARTITIONS) / 10;
+    // A few of each node's may be between two owners, on their way to where the ring wishes them.
+    let limit = 2 * world.nodes.len();
     assert!(orphans.len() <= limit, "seed {seed}: without a live owner: {orphans:?}");
 }
 
-/// All nodes live, agree on the view, own what the ring wishes, and host what they own.
-fn check_settled(world: &World, seed: u64) {
+/// Messages are still lost now and then, so not every moment is a quiet one; a node may have to leave and start
+/// again first.
+fn come_to_rest(world: &mut World, seed: u64) {
+    for _ in 0..150 {
+        world.run_for(Duration::from_secs(1));
+        if unsettled(world).is_none() {
+            return;
+        }
+    }
+    panic!("seed {seed}: {}", unsettled(world).unwrap_or_default());
+}
+
+/// What is missing until all nodes live, agree on the view, own what the ring wishes, and host what they own.
+fn unsettled(world: &World) -> Option<String> {
     let view = world.model.observe();
-    assert_eq!(view.members.len(), world.nodes.len(), "seed {seed}: all are live");
+    if view.members.len() != world.nodes.len() {
+        return Some(format!("{} of {} nodes are live", view.members.len(), world.nodes.len()));
+    }
     let wished = place(&seats(&view), PARTITIONS);
     let owners: Vec<_> = world.model.partitions().into_iter().map(|p| p.owner).collect();
-    assert_eq!(owners, wished, "seed {seed}: all partitions are where the ring wishes them");
-    for node in &world.nodes {
-        let minds = node.minds.as_ref().expect("running");
-        let hosted: Vec<_> = minds.hosted.values().copied().collect();
-        assert_eq!(
-            hosted,
-            world.model.partitions_of(minds.me),
-            "seed {seed}: {} hosts what it owns",
-            node.name
-        );
-        let known: Vec<_> = minds.ownership.placement().partitions.iter().map(|p| p.owner).collect();
-        assert_eq!(known, owners, "seed {seed}: {} knows the owners", node.name);
-        assert!(minds.membership.may_act(node.clock(world.now)), "seed {seed}: {} may act", node.name);
+    let elsewhere: Vec<_> =
+        (0..PARTITIONS).zip(owners.iter().zip(&wished)).filter(|(_, (o, w))| o != w).collect();
+    if !elsewhere.is_empty() {
+        return Some(format!("owned by another than the ring wishes: {elsewhere:?}"));
     }
+    for node in &world.nodes {
+        let Some(minds) = &node.minds else { return Some(format!("{} does not run", node.name)) };
+        let hosted: Vec<_> = minds.hosted.values().copied().collect();
+        if hosted != world.model.partitions_of(minds.me) {
+            return Some(format!("{} hosts other partitions than it owns: {hosted:?}", node.name));
+        }
+        let known: Vec<_> = minds.ownership.placement().partitions.iter().map(|p| p.owner).collect();
+        if known != owners {
+            return Some(format!("{} does not know the owners", node.name));
+        }
+        if !minds.membership.may_act(node.clock(world.now)) {
+            return Some(format!("{} may not act", node.name));
+        }
+    }
+    None
 }
 
 #[test]
@@ -132,7 +150,7 @@ fn at_rest(seed: u64, nodes: usize) -> World {
     let mut world = World::new(Plan { nodes, odd_message_in: 0, ..plan(seed) });
     faults::start_all(&mut world);
     world.run_for(Duration::from_secs(90));
-    check_settled(&world, seed);
+    assert_eq!(unsettled(&world), None, "seed {seed}");
     world
 }
 
@@ -164,7 +182,7 @@ fn an_outage_of_the_authority_kills_nobody() {
             world.run_for(Duration::from_secs(7));
         }
         assert_eq!(world.model.ledger.declared_dead, [], "seed {seed}");
-        check_settled(&world, seed);
+        assert_eq!(unsettled(&world), None, "seed {seed}");
     }
 }
 
@@ -184,7 +202,7 @@ fn a_pause_shorter_than_ttl_kills_nobody_and_a_longer_one_is_survived() {
         world.resume(1);
         world.run_for(Duration::from_secs(90));
         assert_eq!(world.model.ledger.declared_dead.len(), 1, "seed {seed}");
-        check_settled(&world, seed);
+        assert_eq!(unsettled(&world), None, "seed {seed}");
     }
 }
 

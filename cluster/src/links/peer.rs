@@ -98,6 +98,12 @@ impl Peer {
         answer.await.unwrap_or(Err(Refused::Unreachable))
     }
 
+    /// Asks without an answer yet.
+    #[cfg(test)]
+    pub(super) fn unanswered(&self) -> usize {
+        self.waiting.answers().len()
+    }
+
     pub(super) fn wake(&self, key: &EntityKey, view: i64) -> Result<(), Refused> {
         let id = self.waiting.next.fetch_add(1, Ordering::Relaxed);
         self.send(frames::deliver(id, key, None, view))

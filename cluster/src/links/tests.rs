@@ -155,6 +155,28 @@ async fn strangers_are_refused() {
     assert_eq!(right, Ok(Bytes::from_static(b"cba")));
 }
 
+/// A stopped process: its kernel takes connections, and nobody reads from them.
+#[tokio::test]
+async fn a_peer_that_does_not_read_costs_a_bounded_queue_and_is_busy() {
+    let far = far(None).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let member = Member { address: silent.local_addr().unwrap().to_string(), ..far.member };
+    let limits = LinkLimits { in_flight_max: 100_000, ..LinkLimits::default() };
+    let links = Links::new(identity("c", "near", 1), None, limits);
+    let (body, key) = (Bytes::from(vec![7; 1024]), key("one"));
+    let one = || links.ask(&member, &key, body.clone(), 3, Duration::from_millis(500));
+    let answers = futures::future::join_all((0..20_000).map(|_| one())).await;
+    let count = |refused| answers.iter().filter(|answer| **answer == Err(refused)).count();
+    let (busy, kept) = (count(Refused::Busy), count(Refused::Expired) + count(Refused::Unreachable));
+    assert_eq!(busy + kept, 20_000);
+    assert!(kept < 4_000, "{kept} of 20,000 were taken; the queue holds {}", limits.queue);
+    let unanswered = |slot: &Slot| match slot {
+        Slot::Open(peer) => peer.unanswered(),
+        Slot::Failed(_) => 0,
+    };
+    assert_eq!(links.slots().values().map(unanswered).sum::<usize>(), 0, "nothing is kept of asks given up");
+}
+
 #[tokio::test]
 async fn a_peer_that_is_gone_is_unreachable_and_found_again() {
     let first = far(None).await;

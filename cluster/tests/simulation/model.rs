@@ -155,7 +155,18 @@ impl Model {
             })
             .map(|((_, v), _)| *v)
             .collect();
-        let others = self.rows.values().filter(|r| r.member.state.is_live()).count().saturating_sub(1);
+        // A peer whose own heartbeat was seen standing still is no witness to wait for.
+        let suspected = |row: &Row| {
+            let of = row.member.generation;
+            self.votes.iter().any(|((t, _), (s, at))| {
+                *t == of && *s == Some(row.member.heartbeat) && now - *at <= VOTE_LASTS
+            })
+        };
+        let witness = |row: &&Row| {
+            let of = row.member.generation;
+            row.member.state.is_live() && of != target && (of == voter || !suspected(row))
+        };
+        let others = self.rows.values().filter(witness).count();
         let needed = if seen.is_none() { votes.max(2) } else { votes.min(others.max(1)) };
         let row = &self.rows[&target];
         if agree.len() < needed

@@ -20,6 +20,8 @@ pub(crate) struct Node {
     /// Counts its processes; what is meant for a former one is lost.
     pub(crate) life: u64,
     pub(crate) running: bool,
+    /// It was told to start while it still ran: it starts again once it has left.
+    again: bool,
     /// While stopped (as by SIGSTOP): what waits for it.
     paused: Option<Vec<Happening>>,
     /// When it last was stopped or down.
@@ -80,6 +82,7 @@ impl Node {
             name: format!("node-{index}"),
             life: 0,
             running: false,
+            again: false,
             paused: None,
             unresponsive: None,
             open: BTreeSet::new(),
@@ -155,9 +158,11 @@ impl World {
     pub(crate) fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.running {
+            node.again = true;
             return;
         }
         node.running = true;
+        node.again = false;
         node.life += 1;
         node.joining = Joining::default();
         self.tell(index, MS, News::TryJoin(None));
@@ -238,7 +243,7 @@ impl World {
             }
             News::Member(event) => self.member(index, event),
             News::Owner(event) => self.owner(index, event),
-            News::Left => self.crash(index),
+            News::Left => self.left(index),
             News::Nothing => {}
         }
     }
@@ -266,6 +271,14 @@ impl World {
         });
         self.tell(index, MS, News::Tick);
         self.tell(index, MS, News::Act);
+    }
+
+    fn left(&mut self, index: usize) {
+        let again = self.nodes[index].again;
+        self.crash(index);
+        if again {
+            self.start(index);
+        }
     }
 
     /// The process ends and is started again by whoever watches over processes.

@@ -204,7 +204,9 @@ impl World {
     fn with_cause_against(&self, target: Gen) -> usize {
         let Some(index) = self.nodes.iter().position(|n| n.bore(target)) else { return 0 };
         let lately = |at: &Duration| self.now - *at < CAUSE_LASTS;
-        let no_answer = self.nodes[index].unresponsive.as_ref().is_some_and(lately);
+        let target = &self.nodes[index];
+        let no_answer =
+            target.is_paused() || !target.running || target.unresponsive.as_ref().is_some_and(lately);
         let cut = |other: &usize| {
             let pair = (index.min(*other), index.max(*other));
             self.cut_links.contains(&pair) || self.out_of_reach.get(&pair).is_some_and(lately)

@@ -71,6 +71,21 @@ async fn votes_end_a_node_that_stands_still_and_never_one_that_beats(owner: PgPo
 }
 
 #[sqlx::test]
+async fn two_that_stand_still_together_are_ended_by_the_third(owner: PgPool) {
+    let world = World::new(owner).await;
+    let store = &world.store;
+    let [a, b, c] = [world.node("a").await, world.node("b").await, world.node("c").await];
+    assert!(!members::declare_dead(store, a, Some(0), c, 2).await.unwrap(), "b may yet say the same");
+    members::beat(store, a).await.unwrap();
+    assert!(!members::declare_dead(store, b, Some(0), c, 2).await.unwrap(), "a beats, so it is waited for");
+    assert!(
+        members::declare_dead(store, a, Some(1), c, 2).await.unwrap(),
+        "b stands still and cannot say it"
+    );
+    assert!(members::declare_dead(store, b, Some(0), c, 2).await.unwrap());
+}
+
+#[sqlx::test]
 async fn a_partition_has_one_owner_and_its_epoch_only_rises(owner: PgPool) {
     let world = World::new(owner).await;
     let store = &world.store;
