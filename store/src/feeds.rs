@@ -272,7 +272,7 @@ pub async fn begin(store: &Store, fence: Fence, feed: &FeedId) -> Result<Refresh
 
 /// Takes in a batch (some thousand at once are best): writes a new revision of what differs from the last one.
 pub async fn ingest(store: &Store, refresh: &Refresh, batch: &[Observed]) -> Result<Counts, Error> {
-    let mut tx = fenced(store, refresh.fence).await?;
+    let mut tx = open(store, refresh).await?;
     let differing = differing(&mut tx, refresh, batch).await?;
     let mut counts = Counts { unchanged: (batch.len() - differing.len()) as u64, ..Counts::default() };
     let (mut ids, mut revisions, mut digests, mut documents) = (vec![], vec![], vec![], vec![]);
@@ -342,7 +342,7 @@ pub async fn quarantine(store: &Store, refresh: &Refresh, records: &[Unreadable]
     let reasons: Vec<String> = records.iter().map(|r| r.reason.replace('\0', "\u{fffd}")).collect();
     let documents: Vec<&[u8]> =
         records.iter().map(|r| &r.document[..r.document.len().min(BEGINNING)]).collect();
-    let mut tx = fenced(store, refresh.fence).await?;
+    let mut tx = open(store, refresh).await?;
     let done = sqlx::query!(
         "insert into vuln.quarantine (feed_id, entry, digest, refresh, reason, document)
          select $1, q.entry, q.digest, $2, q.reason, q.document
@@ -376,7 +376,7 @@ pub async fn finish(
     cursor: Option<&str>,
     listed: Option<&[String]>,
 ) -> Result<Finished, Error> {
-    let mut tx = fenced(store, refresh.fence).await?;
+    let mut tx = open(store, refresh).await?;
     let removed = match listed {
         Some(ids) => bury_unlisted(&mut tx, refresh, ids).await?,
         None => 0,
@@ -388,23 +388,19 @@ pub async fn finish(
         None
     };
     // Times of many feeds are spread, so that they do not all come at once for ever.
-    let done = sqlx::query!(
+    sqlx::query!(
         "update vuln.feed set
              refreshing = false, done_revision = greatest(done_revision, $2), cursor = $3, failures = 0,
              last_error = null, succeeded_at = clock_timestamp(), advisories = advisories + $4,
              due_at = clock_timestamp() + interval_s * interval '1 s' * (0.9 + random() * 0.2)
-         where feed_id = $1 and refreshing and refresh = $5",
+         where feed_id = $1",
         refresh.feed.as_str(),
         refresh.revision,
         cursor,
         added - gone,
-        refresh.number,
     )
     .execute(tx.conn())
     .await?;
-    if done.rows_affected() == 0 {
-        return Err(Error::Stale { entity: "feed" });
-    }
     tx.commit().await?;
     Ok(Finished { snapshot, removed })
 }
@@ -498,6 +494,24 @@ async fn fenced(store: &Store, fence: Fence) -> Result<FleetTx, Error> {
     .fetch_one(tx.conn())
     .await?;
     if ours { Ok(tx) } else { Err(Error::Fenced { entity: "feed" }) }
+}
+
+/// Opens a transaction of a refresh that is under way. One that has ended writes nothing more: it would change a
+/// snapshot that others have read.
+async fn open(store: &Store, refresh: &Refresh) -> Result<FleetTx, Error> {
+    let mut tx = fenced(store, refresh.fence).await?;
+    let open = sqlx::query_scalar!(
+        r#"select true as "open!" from vuln.feed
+           where feed_id = $1 and refreshing and refresh = $2 for no key update"#,
+        refresh.feed.as_str(),
+        refresh.number,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    match open {
+        Some(_) => Ok(tx),
+        None => Err(Error::Stale { entity: "feed" }),
+    }
 }
 
 fn seconds(duration: Duration) -> i32 {

@@ -16,16 +16,22 @@ const PER_CAUSE: i64 = 2_000;
 pub async fn find(tx: &mut FleetTx, older_than: Duration) -> Result<Vec<Bell>, Error> {
     let rows = sqlx::query!(
         r#"with late as (select clock_timestamp() - $1::float8 * interval '1 second' as line),
+           -- Admitted, and nothing that is waited for: evaluating, or its work is gone.
            still as (
-               select tenant_id, job_id, image_digest, lane, state, admitted_at from orchestrator.job, late
-               where ended_at is null and stage_since < line order by stage_since limit $2),
+               select tenant_id, image_digest, lane from orchestrator.job, late
+               where ended_at is null and admitted_at is not null and stage_since < line
+               order by stage_since limit $2),
            found as (
-               select 'tenant' as kind, tenant_id, '-' as key, lane from still where admitted_at is null
+               -- One look at each tenant that has work to admit, however much of it another has.
+               select 'tenant' as kind, l.tenant_id, '-' as key, j.lane
+               from orchestrator.tenant_load l, late, lateral (
+                   select lane, stage_since from orchestrator.job
+                   where tenant_id = l.tenant_id and ended_at is null and admitted_at is null
+                   order by lane, job_id limit 1) j
+               where l.open_jobs > l.inflight and j.stage_since < line
                union all
-               -- Admitted, or evaluating, or its work is gone.
                select 'image', tenant_id, image_digest, lane from still s
-               where admitted_at is not null
-                 and not exists (select from orchestrator.work w
+               where not exists (select from orchestrator.work w
                                  where w.tenant_id = s.tenant_id and w.image_digest = s.image_digest)
                union all
                (select 'image', i.tenant_id, i.digest, 2::smallint from scanner.image i, late
