@@ -7,16 +7,18 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::select_all;
 use tests::clients::{Clients, SOON, request_id};
 use tests::images::Image;
 use tests::invariants::{self, ALWAYS, Ledger};
-use tests::{Hold, Point, Settings, TestCluster, Truth, eventually};
+use tests::{Hold, Point, Settings, Tenant, TestCluster, Truth, eventually};
 
 use crate::alone;
 
-/// Which of the nodes it is.
+/// Which of the nodes it is where the test may choose.
 const ZOMBIE: usize = 0;
-const OTHERS: [usize; 2] = [1, 2];
+/// So many images that every node owns some of them.
+const MANY: usize = 16;
 
 /// Whether the database checks who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +46,10 @@ struct Outcome {
     violations: Vec<String>,
 }
 
-/// The fence of entities as it is, but it tells what it was asked.
+/// The fence of entities as it is, but it counts who comes too late: in a sequence, which keeps its count when the
+/// refused transaction is rolled back.
 const TELLING_FENCE: &str = "
-    create table public.told (at timestamptz default clock_timestamp(), stale boolean not null);
+    create sequence public.told;
     create or replace function cluster.fence(p_partition int, p_epoch bigint) returns boolean
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
     declare
@@ -55,21 +58,21 @@ const TELLING_FENCE: &str = "
         perform 1 from cluster.partition where partition = p_partition and epoch = p_epoch for share;
         held := found;
         if not held then
-            insert into public.told (stale) values (true);
+            perform nextval('public.told');
         end if;
         return held or OFF;
     end $$;";
 
 /// The check of a worker's attempt, which tells the same.
 const TELLING_ATTEMPT: &str = "
-    create table public.told (at timestamptz default clock_timestamp(), stale boolean not null);
-    grant insert on public.told to starling_tenant;
+    create sequence public.told;
+    grant usage on sequence public.told to starling_tenant;
     do $do$
     declare
         original text := pg_get_functiondef('orchestrator.complete_work'::regproc);
         telling  text := replace(original,
             'if not found or w.state <> ''held'' or w.attempt <> p_attempt or w.holder_gen <> p_gen then',
-            'if w.attempt <> p_attempt then insert into public.told (stale) values (true); end if;
+            'if w.attempt <> p_attempt then perform nextval(''public.told''); end if;
              if not found or w.state <> ''held''
                 or not OFF and (w.attempt <> p_attempt or w.holder_gen <> p_gen) then');
     begin
@@ -117,7 +120,7 @@ async fn without_the_check_of_the_attempt_overtaken_work_is_completed_and_the_ch
 /// they are evaluated again. Then the node goes on.
 async fn outdated_result(fence: Fence) -> Outcome {
     let mut cluster = TestCluster::start(Settings::default()).await;
-    let mut scans = Scans::prepare(&cluster).await;
+    let mut scans = Scans::prepare(&cluster, MANY).await;
     let hold = cluster.nodes()[ZOMBIE].hold(Point::ImageBeforeSave);
     scans.submit().await;
     hold.reached(SOON).await;
@@ -128,7 +131,7 @@ async fn outdated_result(fence: Fence) -> Outcome {
     scans.done().await;
     cluster.truth().run(&TELLING_FENCE.replace("OFF", fence.off())).await;
 
-    let tried = walk(&mut cluster, hold).await;
+    let tried = walk(&mut cluster, ZOMBIE, hold).await;
     scans.outcome(&cluster, tried).await
 }
 
@@ -136,27 +139,30 @@ async fn outdated_result(fence: Fence) -> Outcome {
 /// at the same place. Then the first one goes on, and then the other.
 async fn overtaken_work(fence: Fence) -> Outcome {
     let mut cluster = TestCluster::start(Settings::default()).await;
-    let mut scans = Scans::prepare(&cluster).await;
+    let mut scans = Scans::prepare(&cluster, 1).await;
     cluster.truth().run(&TELLING_ATTEMPT.replace("OFF", fence.off())).await;
-    let hold = cluster.nodes()[ZOMBIE].hold(Point::WorkerBeforeComplete);
-    let others = OTHERS.map(|other| cluster.nodes()[other].hold(Point::WorkerBeforeComplete));
+    // One image, so that the others have room to take it over; any node may be the one that reads it.
+    let mut holds: Vec<_> =
+        cluster.nodes().iter().map(|node| node.hold(Point::WorkerBeforeComplete)).collect();
     scans.submit().await;
-    hold.reached(SOON).await;
-    cluster.nodes()[ZOMBIE].freeze();
+    let (_, zombie, _) = select_all(holds.iter().map(|hold| Box::pin(hold.reached(SOON)))).await;
+    cluster.nodes()[zombie].freeze();
+    scans.ask_another(&cluster, zombie);
     let overtaken = "select count(*) from orchestrator.work where attempt > 1 and state = 'held'";
     eventually(SOON, "the work is taken over", || async { cluster.truth().number(overtaken).await > 0 })
         .await;
 
-    let tried = walk(&mut cluster, hold).await;
-    drop(others);
+    let hold = holds.remove(zombie);
+    let tried = walk(&mut cluster, zombie, hold).await;
+    drop(holds);
     scans.done().await;
     scans.outcome(&cluster, tried).await
 }
 
 /// The dead node goes on and tries to write what it holds; then it hears the truth and ends. How often it
 /// tried.
-async fn walk(cluster: &mut TestCluster, hold: Hold) -> i64 {
-    let name = cluster.nodes()[ZOMBIE].name().to_owned();
+async fn walk(cluster: &mut TestCluster, zombie: usize, hold: Hold) -> i64 {
+    let name = cluster.nodes()[zombie].name().to_owned();
     let truth = cluster.truth().clone();
     let dead = format!("select count(*) from cluster.node where name = '{name}' and state = 'dead'");
     eventually(SOON, "the node is declared dead", || async { truth.number(&dead).await == 1 }).await;
@@ -164,12 +170,12 @@ async fn walk(cluster: &mut TestCluster, hold: Hold) -> i64 {
                 update cluster.node n set state = 'up', ended_at = null from public.grave g where g.gen = n.gen";
     truth.run(rise).await;
     drop(hold);
-    cluster.nodes()[ZOMBIE].thaw();
+    cluster.nodes()[zombie].thaw();
     let tried = tries(&truth).await;
     let fall = "update cluster.node n set state = 'dead', ended_at = g.ended_at
                 from public.grave g where g.gen = n.gen";
     truth.run(fall).await;
-    let zombie = &mut cluster.nodes_mut()[ZOMBIE];
+    let zombie = &mut cluster.nodes_mut()[zombie];
     let ended = zombie.end(Duration::from_secs(10)).await;
     assert_eq!(ended.code(), Some(3), "{}", zombie.last_words());
     tried
@@ -179,7 +185,8 @@ async fn walk(cluster: &mut TestCluster, hold: Hold) -> i64 {
 async fn tries(truth: &Truth) -> i64 {
     let begin = Instant::now();
     loop {
-        let told = truth.number("select count(*) from public.told").await;
+        let told =
+            truth.number("select case when is_called then last_value else 0 end from public.told").await;
         if told > 0 || begin.elapsed() > Duration::from_secs(3) {
             return told;
         }
@@ -188,21 +195,26 @@ async fn tries(truth: &Truth) -> i64 {
 
 /// The same few images, scanned again and again.
 struct Scans {
+    tenant: Tenant,
     client: Clients,
     images: Vec<Image>,
     ledger: Ledger,
 }
 
 impl Scans {
-    /// Enough images that the zombie owns some of them.
-    async fn prepare(cluster: &TestCluster) -> Self {
+    async fn prepare(cluster: &TestCluster, images: usize) -> Self {
         let tenant = cluster.tenant("zombie").await;
-        let mut client = cluster.nodes()[OTHERS[0]].client(&tenant);
-        let images: Vec<_> = (0..16).map(|_| Image::small()).collect();
+        let mut client = cluster.nodes()[ZOMBIE + 1].client(&tenant);
+        let images: Vec<_> = (0..images).map(|_| Image::small()).collect();
         for image in &images {
             client.put(image).await.unwrap();
         }
-        Self { client, images, ledger: Ledger::of(&tenant) }
+        Self { client, images, ledger: Ledger::of(&tenant), tenant }
+    }
+
+    /// From now on through another node than this one.
+    fn ask_another(&mut self, cluster: &TestCluster, zombie: usize) {
+        self.client = cluster.nodes()[(zombie + 1) % cluster.nodes().len()].client(&self.tenant);
     }
 
     async fn submit(&mut self) {

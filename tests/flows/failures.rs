@@ -60,7 +60,8 @@ async fn a_cancelled_job_stays_cancelled_wherever_it_was() {
         client.done(&after, SOON).await;
         assert_eq!(client.job(&job).await.unwrap().state(), JobState::Cancelled, "held at {point:?}");
 
-        let request = CancelJobRequest { request_id: request_id(), job_id: job };
+        assert_eq!(cancel(&mut client, &job).await, JobState::Cancelled, "once more says the same");
+        let request = CancelJobRequest { request_id: request_id(), job_id: after };
         let refused = refusals::refusal(client.jobs.cancel_job(request).await);
         assert_eq!(refused, (Code::FailedPrecondition, ErrorReason::JobFinished));
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto_api::feed::v1::{Feed, FeedFreshness, RefreshFeedRequest};
+use proto_api::finding::v1::Finding;
 use tests::clients::{Clients, request_id};
 use tests::shared_data::{DATES, Expected, FEEDS};
-use tests::{FeedFolder, Settings, SharedData, TestCluster, eventually_some};
+use tests::{FeedFolder, Settings, SharedData, TestCluster, eventually_ok};
 
 const IMAGES: [&str; 2] = ["node-legacy", "python-legacy"];
 const WITHIN: Duration = Duration::from_secs(90);
@@ -51,9 +52,12 @@ async fn read(operator: &mut Clients, feed_id: &str) {
         feed.freshness() == FeedFreshness::Fresh
             && feed.last_success_time.map(|t| (t.seconds, t.nanos)) > then
     };
-    eventually_some(WITHIN, &format!("feed {feed_id} is read"), || {
+    eventually_ok(WITHIN, &format!("feed {feed_id} is read"), || {
         let mut operator = operator.clone();
-        async move { Some(operator.feed(feed_id).await).filter(read_again) }
+        async move {
+            let feed = operator.feed(feed_id).await;
+            if read_again(&feed) { Ok(()) } else { Err(feed) }
+        }
     })
     .await;
 }
@@ -64,8 +68,8 @@ async fn check(client: &mut Clients, image: &str, expected: &BTreeSet<Expected>,
         .iter()
         .flat_map(|finding| {
             finding.advisories.iter().map(|advisory| Expected {
-                package: finding.package.clone(),
-                version: finding.version.clone(),
+                package: package_name(finding),
+                version: source_version(&finding.version).to_owned(),
                 advisory: advisory.advisory.clone(),
             })
         })
@@ -73,4 +77,18 @@ async fn check(client: &mut Clients, image: &str, expected: &BTreeSet<Expected>,
     let missing: Vec<_> = expected.difference(&found).collect();
     let surplus: Vec<_> = found.difference(expected).collect();
     assert!(missing.is_empty() && surplus.is_empty(), "{what}: missing {missing:#?}, surplus {surplus:#?}");
+}
+
+/// As the expectation writes it: names of Python distributions are normalised (PEP 503).
+fn package_name(finding: &Finding) -> String {
+    match finding.purl.strip_prefix("pkg:pypi/") {
+        Some(rest) => rest.split('@').next().unwrap_or_default().to_owned(),
+        None => finding.package.clone(),
+    }
+}
+
+/// Without the number of a rebuild (`+b6`), which the source package does not have.
+fn source_version(version: &str) -> &str {
+    let rebuild = |number: &str| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    version.rsplit_once("+b").filter(|(_, number)| rebuild(number)).map_or(version, |(source, _)| source)
 }

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::images::{Blob, Image};
-use crate::{eventually_some, refusals};
+use crate::{eventually_ok, refusals};
 
 /// How long a healthy cluster may take for a small job, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -166,13 +166,13 @@ impl Clients {
 
     /// Waits until the job is finished, whatever becomes of the connection meanwhile.
     pub async fn finished(&self, job: &str, within: Duration) -> Job {
-        eventually_some(within, &format!("job {job} is finished"), || {
+        eventually_ok(within, &format!("job {job} is finished"), || {
             let mut this = self.clone();
             async move {
                 match this.job(job).await {
-                    Ok(job) if is_final(&job) => Some(job),
-                    Ok(_) => None,
-                    Err(status) if refusals::is_unanswered(&status) => None,
+                    Ok(job) if is_final(&job) => Ok(job),
+                    Ok(job) => Err(format!("{job:?}")),
+                    Err(status) if refusals::is_unanswered(&status) => Err(format!("{status:?}")),
                     Err(status) => panic!("job {job}: {status:?}"),
                 }
             }

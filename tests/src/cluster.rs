@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::clients::{Clients, SOON, request_id};
 use crate::node::Common;
 use crate::seats::Seat;
-use crate::{FeedFolder, Hold, Node, Servers, Truth, eventually, tokens};
+use crate::{FeedFolder, Hold, Node, Servers, Truth, eventually, eventually_ok, tokens};
 
 const DATABASE: &str = "starling";
 
@@ -163,7 +163,7 @@ impl TestCluster {
         let count = running.len();
         let what = format!("{count} nodes own all partitions");
         for operator in running {
-            eventually(Duration::from_secs(60), &what, || is_whole(operator.clone(), count)).await;
+            eventually_ok(Duration::from_secs(60), &what, || whole_ring(operator.clone(), count)).await;
         }
     }
 
@@ -232,11 +232,13 @@ impl TestCluster {
     }
 }
 
-async fn is_whole(mut operator: Clients, nodes: usize) -> bool {
-    let Ok(ring) = operator.cluster.get_ring(GetRingRequest::default()).await else { return false };
-    let ring = ring.into_inner();
+/// The ring as this node tells it; `Err` while it is not whole.
+async fn whole_ring(mut operator: Clients, nodes: usize) -> Result<(), String> {
+    let ring = operator.cluster.get_ring(GetRingRequest::default()).await;
+    let ring = ring.map_err(|status| format!("{status:?}"))?.into_inner();
     let owners = ring.shares.iter().filter(|share| share.owned > 0).count();
-    ring.unowned == 0 && ring.moving == 0 && owners == nodes
+    let whole = ring.unowned == 0 && ring.moving == 0 && owners == nodes && ring.shares.len() == nodes;
+    if whole { Ok(()) } else { Err(format!("{ring:?}")) }
 }
 
 impl Drop for TestCluster {

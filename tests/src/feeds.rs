@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 /// What the records say, as (package, version of [`Image::small`](crate::images::Image::small), advisory).
 pub const SMALL_FINDINGS: [(&str, &str, &str); 3] = [
-    ("starling-deb", "1.0-1", "STARLING-2026-0003"),
     ("starling-npm", "1.0.0", "STARLING-2026-0001"),
     ("starling-pypi", "1.0", "STARLING-2026-0002"),
+    ("starling-deb", "1.0-1", "STARLING-2026-0003"),
 ];
 
 /// A folder of OSV records; gone with the value.
@@ -53,13 +53,12 @@ impl FeedFolder {
         fs::write(file, record.to_string()).expect("the record can be written");
     }
 
-    /// Hard links this file into the folder, or copies it where that cannot be done.
+    /// Copies this file into the folder, in place of the one of that name. Never a link: what a test writes
+    /// must not reach the file it was taken from.
     pub fn take(&self, file: &Path) {
         let name = file.file_name().expect("a file has a name");
-        let to = self.folder.path().join(name);
-        if fs::hard_link(file, &to).is_err() {
-            fs::copy(file, &to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
+        let bytes = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        fs::write(self.folder.path().join(name), bytes).expect("the folder can be written");
     }
 
     /// Its address as a feed source.

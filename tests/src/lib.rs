@@ -29,7 +29,7 @@ pub use actors::failpoint::Point;
 pub use cli::{Cli, Outcome};
 pub use clients::{Client, Clients};
 pub use cluster::{Settings, Tenant, TestCluster, Token};
-pub use eventually::{eventually, eventually_some};
+pub use eventually::{eventually, eventually_ok};
 pub use feeds::FeedFolder;
 pub use node::{Hold, Node};
 pub use postgres::Postgres;

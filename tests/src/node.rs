@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::cluster::Tenant;
 use crate::process::{Process, Start, tail};
-use crate::{Clients, eventually_some, places, ports};
+use crate::{Clients, eventually_ok, places, ports};
 
 /// What all nodes of a cluster are told alike.
 #[derive(Debug, Clone)]
@@ -169,8 +169,8 @@ impl Hold {
 
     /// Waits until somebody stands at the place; which of the nodes it is, as an index.
     pub async fn reached(&self, within: Duration) -> usize {
-        eventually_some(within, &format!("somebody is held at {:?}", self.point), || async {
-            self.places.iter().position(|(file, log, before)| told(log, file) > *before)
+        eventually_ok(within, &format!("somebody is held at {:?}", self.point), || async {
+            self.places.iter().position(|(file, log, before)| told(log, file) > *before).ok_or("nobody")
         })
         .await
     }

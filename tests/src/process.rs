@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::eventually_some;
+use crate::eventually_ok;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -83,9 +83,9 @@ impl Process {
     pub(crate) async fn end(&mut self, within: Duration) -> ExitStatus {
         let what = format!("{} (pid {}) ends", self.name, self.child.id());
         let this = Mutex::new(self);
-        eventually_some(within, &what, || {
+        eventually_ok(within, &what, || {
             let ended = this.lock().unwrap_or_else(PoisonError::into_inner).ended();
-            async move { ended }
+            async move { ended.ok_or("it runs") }
         })
         .await
     }

@@ -23,8 +23,8 @@ fn read_feed(path: &Path) -> Vec<(Advisory, Vec<Problem>)> {
 
 #[test]
 fn real_feeds_are_read_without_loss() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/osv-2026-07-31");
-    let Ok(files) = std::fs::read_dir(&folder) else {
+    let folder = Path::new("../../../shared/data/osv-2026-07-31");
+    let Ok(files) = std::fs::read_dir(folder) else {
         return println!("skipped: the shared data are not part of the project");
     };
     let records: Vec<_> =

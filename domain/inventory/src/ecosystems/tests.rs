@@ -22,7 +22,7 @@ struct Fixture {
 }
 
 fn fixture(ecosystem: &dyn Ecosystem) -> Fixture {
-    let path = format!("{}/fixtures/{}.txt", env!("CARGO_MANIFEST_DIR"), ecosystem.kind().as_str());
+    let path = format!("fixtures/{}.txt", ecosystem.kind().as_str());
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let mut fixture = Fixture { files: Vec::new(), expected: String::new(), problems: String::new() };
     for section in text.split("=== ").skip(1) {

@@ -9,7 +9,7 @@ use model::{Digest, Sbom};
 
 /// The folder of real data beside the project, or `None` with a word on why the test proves nothing.
 pub(crate) fn shared_data() -> Option<PathBuf> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let default = "../../../shared/data";
     let dir = PathBuf::from(option_env!("STARLING_SHARED_DATA").unwrap_or(default));
     if dir.join("images").is_dir() {
         return Some(dir);
