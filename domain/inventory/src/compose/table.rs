@@ -71,8 +71,10 @@ impl<'a> Table<'a> {
     pub(super) fn wanted_through_links(&self) -> Also {
         let mut also = Also::default();
         for place in places() {
+            // A file that is wanted where it really is was kept already (`/etc/os-release` of most images).
             if let Ok(real) = self.resolve(place)
                 && real != place
+                && !want(&real)
             {
                 also.aliases.insert((real, place.to_vec()));
             }
