@@ -167,7 +167,10 @@ impl Probe {
         });
         match habit {
             Habit::Fail => return Err("as told".into()),
-            Habit::Drop => return Ok(drop(receipt)),
+            Habit::Drop => {
+                drop(receipt);
+                return Ok(());
+            }
             Habit::Wait => self.pass_gate().await,
             Habit::Settle | Habit::StartSlowly => {}
         }
