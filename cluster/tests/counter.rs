@@ -178,7 +178,7 @@ async fn started(world: &World) -> [Node; 3] {
 #[sqlx::test(migrations = "../store/migrations")]
 async fn asks_and_bells_from_any_node_count_once_while_nodes_come_and_go(database: PgPool) {
     let world = World::new(database).await;
-    let [one, two, three] = started(&world).await;
+    let [one, two, three] = Box::pin(started(&world)).await;
     world.add_much(&[&one, &two, &three], 120).await;
 
     let rest = [&one, &three];
@@ -198,7 +198,7 @@ async fn asks_and_bells_from_any_node_count_once_while_nodes_come_and_go(databas
 #[sqlx::test(migrations = "../store/migrations")]
 async fn a_node_cut_off_from_the_database_is_replaced_and_nothing_is_lost_or_doubled(database: PgPool) {
     let world = World::new(database).await;
-    let [one, two, three] = started(&world).await;
+    let [one, two, three] = Box::pin(started(&world)).await;
     world.add_much(&[&one, &two, &three], 60).await;
 
     two.authority.set_cut(true);
@@ -217,7 +217,7 @@ async fn a_node_cut_off_from_the_database_is_replaced_and_nothing_is_lost_or_dou
 #[sqlx::test(migrations = "../store/migrations")]
 async fn a_valkey_that_loses_everything_is_noticed_and_goes_on(database: PgPool) {
     let world = World::new(database).await;
-    let [one, two, three] = started(&world).await;
+    let [one, two, three] = Box::pin(started(&world)).await;
     world.add_much(&[&one, &two, &three], 30).await;
     world.all_counted_once().await;
     let mut lost: Vec<_> = [&one, &two, &three].map(|node| node.cluster.valkey_lost()).into();
@@ -251,7 +251,7 @@ async fn work_goes_to_one_stays_while_renewed_and_moves_on_when_not(database: Pg
     assert!(given_up.is_err(), "there is no work yet");
 
     a.push(&[work("urgent", 0), work("bulk", 1)]).await.expect("valkey answers");
-    let mut taken = vec![within(b.next(&[0, 1, 2])).await, within(b.next(&[0, 1, 2])).await];
+    let mut taken = [within(b.next(&[0, 1, 2])).await, within(b.next(&[0, 1, 2])).await];
     taken.sort_by_key(|delivery| delivery.item.lane);
     // What was read at the very moment its demand gave up comes after a lease, and so as taken over.
     let items: Vec<_> = taken.iter().map(|delivery| delivery.item.clone()).collect();
@@ -274,7 +274,7 @@ async fn work_goes_to_one_stays_while_renewed_and_moves_on_when_not(database: Pg
 #[sqlx::test(migrations = "../store/migrations")]
 async fn work_of_a_node_declared_dead_moves_on_though_its_lease_runs(database: PgPool) {
     let world = World::new(database).await;
-    let [one, two, three] = started(&world).await;
+    let [one, two, three] = Box::pin(started(&world)).await;
     let mut died = one.cluster.died();
     let (a, b) = (one.cluster.work(), two.cluster.work());
     three.cluster.work().push(&[work("urgent", 0)]).await.expect("valkey answers");
