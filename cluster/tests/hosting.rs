@@ -18,7 +18,7 @@ use memory::Memory;
 use probe::{Diary, Habit, Probes, key};
 
 /// Longer than anything here takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 const NO_VALKEY: &str = "redis://127.0.0.1:9";
 
 struct World {
