@@ -178,6 +178,7 @@ async fn walk(cluster: &mut TestCluster, zombie: usize, hold: Hold) -> i64 {
     let zombie = &mut cluster.nodes_mut()[zombie];
     let ended = zombie.end(Duration::from_secs(10)).await;
     assert_eq!(ended.code(), Some(3), "{}", zombie.last_words());
+    assert!(tried > 0, "the zombie did not even try: {}", zombie.last_words());
     tried
 }
 
