@@ -188,7 +188,7 @@ async fn tries(truth: &Truth) -> i64 {
     loop {
         let told =
             truth.number("select case when is_called then last_value else 0 end from public.told").await;
-        if told > 0 || begin.elapsed() > Duration::from_secs(3) {
+        if told > 0 || begin.elapsed() > Duration::from_secs(10) {
             return told;
         }
     }
