@@ -8,6 +8,7 @@
 //! This crate has never heard of an image: it carries an [`EntityKey`] and opaque bytes.
 
 mod acting;
+mod asking;
 mod authority;
 mod batch;
 mod config;

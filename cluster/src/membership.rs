@@ -9,13 +9,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::asking::Asking;
 use crate::authority::{Gen, Join, MemberState, Rival, View};
 use crate::config::Timing;
 
 /// How many successors (by generation, in a circle) a node probes.
 const PROBED: usize = 3;
-/// A question without any answer for so long is lost: ask again.
-const LOST: Duration = Duration::from_secs(15);
 /// How many failed probes within the window make a peer suspect.
 const FAILED_PROBES: usize = 3;
 
@@ -96,31 +95,6 @@ pub struct Membership {
     dead: bool,
 }
 
-/// One kind of question: at most one under way, and when the next is due.
-#[derive(Debug, Clone, Default)]
-struct Asking {
-    due: Duration,
-    under_way: Option<Duration>,
-}
-
-impl Asking {
-    fn start(&mut self, now: Duration, period: Duration) -> bool {
-        let free = self.under_way.is_none_or(|sent| now.saturating_sub(sent) > LOST);
-        let start = free && now >= self.due;
-        if start {
-            self.under_way = Some(now);
-            self.due = now + period;
-        }
-        start
-    }
-
-    fn answered(&mut self, sent: Duration) {
-        if self.under_way == Some(sent) {
-            self.under_way = None;
-        }
-    }
-}
-
 /// What is known of another member.
 #[derive(Debug, Clone)]
 struct Peer {
@@ -135,7 +109,7 @@ struct Peer {
 impl Membership {
     /// A member that is in the view by now.
     pub fn new(me: Gen, timing: Timing, now: Duration) -> Self {
-        let first = || Asking { due: now, under_way: None };
+        let first = || Asking::due(now);
         Self {
             me,
             timing,

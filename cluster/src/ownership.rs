@@ -8,14 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::asking::Asking;
 use crate::authority::{Gen, Lease, MemberState, PartitionRow, View};
 use crate::config::Timing;
 use crate::placement::{self, PartitionOwner, Placement};
 
 /// Claims under way at once.
 const CLAIMS_MAX: usize = 64;
-/// A read without any answer for so long is lost: ask again.
-const LOST: Duration = Duration::from_secs(15);
 /// One in so many of a node's partitions may be between owners at once.
 const HAND_OVER_PART: usize = 20;
 
@@ -130,11 +129,10 @@ pub struct Ownership {
     drained: bool,
 }
 
-/// A read that repeats: at most one under way, and the newest that was taken in.
+/// A read that repeats, and when the newest that was taken in was sent.
 #[derive(Debug, Clone, Default)]
 struct Reading {
-    due: Duration,
-    under_way: Option<Duration>,
+    asking: Asking,
     taken: Option<Duration>,
 }
 
@@ -183,7 +181,7 @@ impl Ownership {
             learned: Duration::ZERO,
             raised: Duration::ZERO,
         };
-        let reading = Reading { due: now, ..Reading::default() };
+        let reading = |due| Reading { asking: Asking::due(due), taken: None };
         Self {
             me,
             timing,
@@ -193,8 +191,8 @@ impl Ownership {
             departing: BTreeMap::new(),
             settled_at: now,
             hand_over_max: 1,
-            table: reading.clone(),
-            mine: Reading { due: now + timing.beat, ..reading },
+            table: reading(now),
+            mine: reading(now + timing.beat),
             changed: false,
             drained: false,
         }
@@ -225,7 +223,7 @@ impl Ownership {
             Event::Stopped(lease) => self.stopped(lease, now),
             Event::Released { lease, done } => self.released(lease, done, now, &mut actions),
             Event::CutOff(generation) => drop(self.gone.insert(generation, Cut::Done)),
-            Event::Hint => self.table.due = now,
+            Event::Hint => self.table.asking.due = now,
         }
         self.claim_wished(&mut actions);
         self.hand_over(now, &mut actions);
@@ -248,7 +246,7 @@ impl Ownership {
         self.changed = true;
         self.settled_at = now + self.timing.settle;
         self.hand_over_max = 1;
-        self.table.due = now;
+        self.table.asking.due = now;
     }
 
     fn partitions(&self) -> u16 {
@@ -275,7 +273,7 @@ impl Ownership {
         }
         let owns = |generation: &Gen| self.slots.iter().any(|s| s.owner == Some(*generation));
         self.gone.retain(|generation, cut| *cut == Cut::UnderWay || owns(generation));
-        self.mine.due = self.mine.due.max(now + self.timing.beat); // This told it too.
+        self.mine.asking.due = self.mine.asking.due.max(now + self.timing.beat); // This told it too.
     }
 
     fn read_mine(
@@ -306,7 +304,7 @@ impl Ownership {
             slot.owner = None;
             slot.stale = true;
             self.changed = true;
-            self.table.due = now;
+            self.table.asking.due = now;
         }
     }
 
@@ -361,7 +359,7 @@ impl Ownership {
                     slot.mine = Mine::No;
                 }
                 slot.stale = true;
-                self.table.due = now;
+                self.table.asking.due = now;
             }
         }
     }
@@ -405,7 +403,7 @@ impl Ownership {
             }
         } else {
             slot.stale = true;
-            self.table.due = now;
+            self.table.asking.due = now;
         }
     }
 
@@ -475,10 +473,10 @@ impl Ownership {
     fn read(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let settled = self.departing.is_empty() && self.slots.iter().all(|s| s.owner == s.wished);
         let period = if settled { 4 * self.timing.beat } else { self.timing.observe };
-        if self.table.start(now, period) {
+        if self.table.asking.start(now, period) {
             actions.push(Action::ReadTable);
         }
-        if self.mine.start(now, self.timing.beat) {
+        if self.mine.asking.start(now, self.timing.beat) {
             actions.push(Action::ReadMine);
         }
     }
@@ -511,21 +509,9 @@ impl Slot {
 }
 
 impl Reading {
-    fn start(&mut self, now: Duration, period: Duration) -> bool {
-        let free = self.under_way.is_none_or(|sent| now.saturating_sub(sent) > LOST);
-        let start = free && now >= self.due;
-        if start {
-            self.under_way = Some(now);
-            self.due = now + period;
-        }
-        start
-    }
-
     /// The answer to a read, unless there is none or a newer one was taken in.
     fn take_in<T>(&mut self, sent: Duration, answer: Option<T>) -> Option<T> {
-        if self.under_way == Some(sent) {
-            self.under_way = None;
-        }
+        self.asking.answered(sent);
         let newer = self.taken.is_none_or(|taken| taken < sent);
         let answer = answer.filter(|_| newer)?;
         self.taken = Some(sent);
