@@ -88,7 +88,10 @@ async fn a_timeline_accounts_for_every_moment() {
     assert_eq!(stages, expected);
     let nodes: Vec<_> = cluster.nodes().iter().map(|node| node.name()).collect();
     assert!(nodes.contains(&timeline.events[3].node.as_str()), "{timeline:?}");
-    let mut from = timeline.events[0].start_time;
+    let (created, mut from) = (timeline.job.unwrap().create_time.unwrap(), timeline.events[0].start_time);
+    let first = from.unwrap();
+    let gap = (first.seconds - created.seconds) * 1_000_000_000 + i64::from(first.nanos - created.nanos);
+    assert!(gap.abs() < 1_000_000, "the first stage begins with the job: {gap} ns");
     for event in &timeline.events {
         assert_eq!(event.start_time, from, "no time is left out: {event:?}");
         from = event.end_time;
