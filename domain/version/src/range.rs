@@ -134,10 +134,16 @@ fn fixes(steps: &[(Option<Version>, Step)]) -> impl Iterator<Item = Version> {
 
 /// Walks over sorted steps. At each version two things are asked: is it affected itself, and is what follows?
 fn walk(steps: &[(Option<Version>, Step)]) -> Vec<Interval> {
-    let mut intervals = Vec::new();
+    let mut intervals: Vec<Interval> = Vec::new();
     let mut open: Option<Option<Version>> = None;
     for group in steps.chunk_by(|(a, _), (b, _)| a == b) {
         let here = &group[0].0;
+        // A last affected version takes its builds with it (`5` the `5+cpu`); an event among those goes on from there.
+        if let Some(here) = here
+            && let Some(interval) = intervals.pop_if(|last| last.contains(here))
+        {
+            open = Some(interval.from);
+        }
         let (mut at, mut after) = (open.is_some(), open.is_some());
         for (_, step) in group {
             match step {
@@ -185,7 +191,7 @@ impl Limits {
         }
         match &interval.to {
             End::Before(end) if end <= limit => Some(interval),
-            End::Through(last) if last < limit => Some(interval),
+            End::Through(last) if limit.is_after(last) => Some(interval),
             End::Before(_) | End::Through(_) | End::Never => {
                 Some(Interval { from: interval.from, to: End::Before(limit.clone()) })
             }

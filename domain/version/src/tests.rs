@@ -194,6 +194,19 @@ mod ranges {
     }
 
     #[test]
+    fn a_last_affected_version_takes_its_local_builds_along_until_an_event_among_them() {
+        let affected = |words, version| {
+            let range = Range::parse(Scheme::Pep440, &events(words)).unwrap();
+            range.contains(&Version::parse(Scheme::Pep440, version).unwrap()).map(ToString::to_string)
+        };
+        assert_eq!(affected("i:0 l:5", "5+cpu").as_deref(), Some("[0, 5]"));
+        assert_eq!(affected("i:0 l:5 f:5+cpu", "5+abc").as_deref(), Some("[0, 5+cpu)"));
+        assert_eq!(affected("i:0 l:5 f:5+cpu", "5+cpu"), None);
+        assert_eq!(affected("i:0 l:5 i:5+cpu f:6", "5.post1").as_deref(), Some("[0, 6)"));
+        assert_eq!(affected("i:0 l:5 m:5+cpu", "5+cpu"), None);
+    }
+
+    #[test]
     fn a_range_that_cannot_be_read_says_why() {
         let message = |words| Range::parse(Scheme::Npm, &events(words)).unwrap_err().to_string();
         assert_eq!(message("f:1.0.0"), "the range has no introduced event");
