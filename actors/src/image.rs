@@ -52,6 +52,16 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
     .shared()
 }
 
+/// Names the job that has waited longest, with its trace, on all that is logged from here on.
+fn name_oldest(behind: &Behind) {
+    let waiting = [&behind.admitted, &behind.extracting, &behind.evaluating];
+    if let Some(oldest) = waiting.into_iter().flatten().min_by_key(|open| open.job) {
+        let span = tracing::Span::current();
+        span.record("job.id", tracing::field::display(oldest.job));
+        span.record("trace_id", oldest.trace.map(tracing::field::display));
+    }
+}
+
 /// What was found, on its way to the store.
 struct Found {
     evaluation: evaluation::Evaluation,
@@ -67,6 +77,8 @@ impl Entity for Image {
             "image",
             tenant.id = %self.tenant,
             image.digest = %self.image,
+            job.id = tracing::field::Empty,
+            trace_id = tracing::field::Empty,
             node.generation = self.node
         );
         self.walk().instrument(span).await
@@ -78,6 +90,7 @@ impl Image {
     async fn walk(&self) -> Result<(), Trouble> {
         loop {
             let behind = self.read().await?;
+            name_oldest(&behind);
             match decide(&behind, inventory::EXTRACTOR) {
                 Step::Rest => return Ok(()),
                 Step::SkipExtraction(jobs) => self.skip_extraction(jobs).await?,

@@ -145,6 +145,8 @@ impl Shared {
             work.reclaimed = delivery.reclaimed,
             work.attempt = tracing::field::Empty,
             image.digest = tracing::field::Empty,
+            job.id = tracing::field::Empty,
+            trace_id = tracing::field::Empty,
             node.generation = self.cluster.generation().0
         );
         async {
@@ -182,6 +184,10 @@ impl Shared {
         let span = tracing::Span::current();
         span.record("work.attempt", claimed.hold.attempt);
         span.record("image.digest", claimed.image.as_str());
+        if let Some((job, trace)) = claimed.asked_by {
+            span.record("job.id", tracing::field::display(job));
+            span.record("trace_id", trace.map(tracing::field::display));
+        }
         failpoint::hit(Point::WorkerAfterClaim).await;
         let started = Instant::now();
         let hold = claimed.hold;

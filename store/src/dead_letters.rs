@@ -1,6 +1,6 @@
 //! Dead letters: work that failed five times, with the first and the last reason. People list, requeue or discard them.
 
-use model::{ImageDigest, JobId, JobKind, Lane, RequestId, TenantId};
+use model::{ImageDigest, JobId, JobKind, Lane, RequestId, TenantId, TraceId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -95,6 +95,7 @@ pub async fn requeue(
     store: &Store,
     tenant: TenantId,
     id: Uuid,
+    trace: Option<TraceId>,
 ) -> Result<Result<JobId, SubmitRefusal>, Error> {
     let mut tx = store.tenant(tenant).await?;
     let letter = get(&mut tx, id).await?;
@@ -106,6 +107,7 @@ pub async fn requeue(
         lane: letter.lane,
         image: letter.image,
         time_limit: None,
+        trace,
     };
     match submit_many(store, vec![submission]).await?.pop() {
         Some(Ok(submitted)) => {

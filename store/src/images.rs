@@ -1,6 +1,6 @@
 //! Images, their blobs and names, and how far behind they are.
 
-use model::{Digest, ImageDigest, JobId, JobKind, Lane};
+use model::{Digest, ImageDigest, JobId, JobKind, Lane, TraceId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -118,6 +118,8 @@ pub struct OpenJob {
     pub lane: Lane,
     /// What it asks for.
     pub kind: JobKind,
+    /// The trace it is part of.
+    pub trace: Option<TraceId>,
 }
 
 /// Which of these blobs were never uploaded by this tenant, in the order given.
@@ -418,7 +420,7 @@ async fn open_jobs(
     behind: &mut Behind,
 ) -> Result<(), Error> {
     let rows = sqlx::query!(
-        "select job_id, lane, kind, state from orchestrator.job
+        "select job_id, lane, kind, state, trace_id from orchestrator.job
          where tenant_id = $1 and image_digest = $2 and ended_at is null and admitted_at is not null
          order by job_id",
         tenant,
@@ -431,6 +433,7 @@ async fn open_jobs(
             job: JobId::from_uuid(row.job_id),
             lane: lane("job", row.lane)?,
             kind: parse("job", &row.kind)?,
+            trace: row.trace_id.and_then(TraceId::from_uuid),
         };
         match row.state.as_str() {
             "extracting" if behind.open_work => behind.extracting.push(job),

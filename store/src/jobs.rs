@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Digest, ImageDigest, JobId, JobKind, JobState, Lane, RequestId, Stage, TenantId};
+use model::{Digest, ImageDigest, JobId, JobKind, JobState, Lane, RequestId, Stage, TenantId, TraceId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ pub struct Submission {
     pub image: ImageDigest,
     /// Failed when it has not ended after this long.
     pub time_limit: Option<Duration>,
+    /// The trace it is part of. No part of what makes two requests the same.
+    pub trace: Option<TraceId>,
 }
 
 /// A job that counts as accepted: it and its bell are committed.
@@ -99,6 +101,8 @@ pub struct Job {
     pub deadline_at: Option<OffsetDateTime>,
     /// When it ended.
     pub ended_at: Option<OffsetDateTime>,
+    /// The trace it is part of; `None` for jobs of before traces were kept.
+    pub trace: Option<TraceId>,
 }
 
 /// A stretch of a job's life that has ended.
@@ -234,13 +238,15 @@ async fn call_submit(tx: &mut TenantTx, sorted: &[&Submission]) -> Result<Vec<Su
     let lanes: Vec<i16> = sorted.iter().map(|s| lane_index(s.lane)).collect();
     let images: Vec<String> = sorted.iter().map(|s| s.image.as_str().to_owned()).collect();
     let limits: Vec<Option<i64>> = sorted.iter().map(|s| s.time_limit.map(milliseconds)).collect();
+    let traces: Vec<Option<Uuid>> = sorted.iter().map(|s| s.trace.map(|trace| trace.as_uuid())).collect();
     let rows = sqlx::query_as!(
         SubmitRow,
         r#"select r.code as "code!", r.job, r.retry_ms
            from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::smallint[], $7::text[],
-                       $8::bigint[]) with ordinality
-                as s(tenant, job, request, hash, kind, lane, image, limit_ms, place),
-                lateral orchestrator.submit(s.tenant, s.job, s.request, s.hash, s.kind, s.lane, s.image, s.limit_ms) r
+                       $8::bigint[], $9::uuid[]) with ordinality
+                as s(tenant, job, request, hash, kind, lane, image, limit_ms, trace, place),
+                lateral orchestrator.submit(s.tenant, s.job, s.request, s.hash, s.kind, s.lane, s.image, s.limit_ms,
+                                            s.trace) r
            order by s.place"#,
         &column(|s| s.tenant.as_uuid()),
         &column(|_| Uuid::now_v7()),
@@ -250,6 +256,7 @@ async fn call_submit(tx: &mut TenantTx, sorted: &[&Submission]) -> Result<Vec<Su
         &lanes,
         &images,
         &limits as &[Option<i64>],
+        &traces as &[Option<Uuid>],
     )
     .fetch_all(tx.conn())
     .await?;
@@ -285,6 +292,7 @@ struct Row {
     admitted_at: Option<OffsetDateTime>,
     deadline_at: Option<OffsetDateTime>,
     ended_at: Option<OffsetDateTime>,
+    trace_id: Option<Uuid>,
 }
 
 impl TryFrom<Row> for Job {
@@ -308,6 +316,7 @@ impl TryFrom<Row> for Job {
             admitted_at: row.admitted_at,
             deadline_at: row.deadline_at,
             ended_at: row.ended_at,
+            trace: row.trace_id.and_then(TraceId::from_uuid),
         })
     }
 }
@@ -318,7 +327,7 @@ pub async fn get(tx: &mut TenantTx, job: JobId) -> Result<Job, Error> {
     let row = sqlx::query_as!(
         Row,
         "select job_id, request_id, kind, lane, image_digest, state, stage, stage_since, attempt, events, verdict,
-                reason, accepted_at, admitted_at, deadline_at, ended_at
+                reason, accepted_at, admitted_at, deadline_at, ended_at, trace_id
          from orchestrator.job where tenant_id = $1 and job_id = $2",
         tenant,
         job.as_uuid(),
@@ -340,7 +349,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select job_id, request_id, kind, lane, image_digest, state, stage, stage_since, attempt, events, verdict,
-                reason, accepted_at, admitted_at, deadline_at, ended_at
+                reason, accepted_at, admitted_at, deadline_at, ended_at, trace_id
          from orchestrator.job
          where tenant_id = $1 and job_id < $2
            and (cardinality($3::text[]) = 0 or state = any ($3))

@@ -1,6 +1,6 @@
 //! Heavy work: claimed by a worker under an attempt's number, which every later word of that worker names.
 
-use model::{Digest, ImageDigest, Lane, TenantId};
+use model::{Digest, ImageDigest, JobId, Lane, TenantId, TraceId};
 use uuid::Uuid;
 
 use crate::images::{self, Layer};
@@ -46,6 +46,8 @@ pub struct Claimed {
     pub layers: Vec<Layer>,
     /// How urgent.
     pub lane: Lane,
+    /// The oldest job that waits for it, with its trace, to be found by in logs; none when all were just cancelled.
+    pub asked_by: Option<(JobId, Option<TraceId>)>,
 }
 
 /// Whether to go on.
@@ -154,7 +156,20 @@ async fn claimed(tx: &mut TenantTx, hold: Hold, image: ImageDigest, lane: Lane) 
     .fetch_one(tx.conn())
     .await?;
     let layers = images::layers(tx, &image).await?;
-    Ok(Claim::Claimed(Box::new(Claimed { hold, image, config: parse("image", &config)?, layers, lane })))
+    let oldest = sqlx::query!(
+        "select job_id, trace_id from orchestrator.job
+         where tenant_id = $1 and image_digest = $2 and state = 'extracting' and ended_at is null
+           and admitted_at is not null
+         order by job_id limit 1",
+        hold.tenant.as_uuid(),
+        image.as_str(),
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let asked_by =
+        oldest.map(|row| (JobId::from_uuid(row.job_id), row.trace_id.and_then(TraceId::from_uuid)));
+    let config = parse("image", &config)?;
+    Ok(Claim::Claimed(Box::new(Claimed { hold, image, config, layers, lane, asked_by })))
 }
 
 /// Asks whether to go on. Call it at least once a second while working.

@@ -6,8 +6,8 @@ use proto_api::finding::v1::GetVerdictRequest;
 use proto_api::job::v1::{GetJobTimelineRequest, Stage, SubmitJobRequest};
 use tests::clients::{SOON, request_id};
 use tests::images::Image;
-use tests::{TestCluster, feeds, refusals};
-use tonic::Code;
+use tests::{TestCluster, eventually, feeds, refusals};
+use tonic::{Code, Request};
 
 #[tokio::test]
 async fn a_scan_submitted_to_any_node_is_done_and_finds_what_the_feed_says() {
@@ -96,6 +96,38 @@ async fn a_timeline_accounts_for_every_moment() {
         assert_eq!(event.start_time, from, "no time is left out: {event:?}");
         from = event.end_time;
     }
+}
+
+#[tokio::test]
+async fn the_callers_trace_is_found_on_the_job_and_in_the_logs_of_all_who_worked_on_it() {
+    let cluster = TestCluster::shared().await;
+    cluster.with_small_feed().await;
+    let tenant = cluster.tenant("traced").await;
+    let mut client = cluster.nodes()[0].client(&tenant);
+    let image = Image::tiny();
+    client.put(&image).await.unwrap();
+    let trace = uuid::Uuid::now_v7().simple().to_string();
+    let body = SubmitJobRequest { request_id: request_id(), image: image.digest(), ..Default::default() };
+    let mut request = Request::new(body);
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    request.metadata_mut().insert("traceparent", parent.parse().unwrap());
+    let job = client.jobs.submit_job(request).await.unwrap().into_inner().job_id;
+    assert_eq!(client.done(&job, SOON).await.trace_id, trace);
+
+    let said = || -> Vec<String> {
+        let logs: Vec<_> = cluster.nodes().iter().map(|node| node.log()).collect();
+        let lines = logs.iter().flat_map(|log| log.lines());
+        let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let ours = lines.filter(|line| line["trace_id"] == *trace && line["job.id"] == *job);
+        ours.filter_map(|line| Some(line["message"].as_str()?.to_owned())).collect()
+    };
+    for message in ["job accepted", "attempt ended", "evaluated"] {
+        eventually(SOON, message, async || said().iter().any(|line| line == message)).await;
+    }
+
+    let untraced = client.put_and_submit(&Image::tiny()).await;
+    let trace = client.done(&untraced, SOON).await.trace_id;
+    assert_eq!(trace.len(), 32, "who brings no trace gets one: {trace}");
 }
 
 #[tokio::test]

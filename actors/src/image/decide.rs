@@ -60,7 +60,7 @@ mod tests {
     }
 
     fn job(n: u128, kind: JobKind) -> OpenJob {
-        OpenJob { job: id(n), lane: Lane::Bulk, kind }
+        OpenJob { job: id(n), lane: Lane::Bulk, kind, trace: None }
     }
 
     fn scan(n: u128) -> OpenJob {

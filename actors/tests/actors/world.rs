@@ -112,6 +112,7 @@ impl World {
             lane,
             image: image.image.digest.clone(),
             time_limit,
+            trace: None,
         };
         let answers = store::jobs::submit_many(&self.store, vec![submission]).await.unwrap();
         answers[0].as_ref().expect("it is accepted").job_id

@@ -64,7 +64,6 @@ pub(super) fn deliver(id: u64, key: &EntityKey, asked: Option<(Bytes, Duration)>
         body,
         view,
         ttl_ms: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX),
-        traceparent: String::new(),
     })
 }
 

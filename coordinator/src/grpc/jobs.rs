@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Digest, ImageDigest, JobId, JobKind, Lane, RequestId};
+use model::{Digest, ImageDigest, JobId, JobKind, Lane, RequestId, TraceId};
 use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
 use proto_api::job::v1::job_service_server::JobService;
@@ -25,6 +25,7 @@ use super::images::image_digest;
 use super::paging::Page;
 use super::sealed::Binding;
 use super::submissions::{accepted, count};
+use super::trace::trace_of;
 use super::watch::{JobStream, JobsStream, watch_job, watch_jobs};
 
 /// The service.
@@ -44,7 +45,7 @@ impl JobService for Jobs {
         request: Request<SubmitJobRequest>,
     ) -> Result<Response<SubmitJobResponse>, Status> {
         let caller = caller_of(&request)?;
-        let submission = self.submission(&caller, request.get_ref()).await?;
+        let submission = self.submission(&caller, trace_of(&request), request.get_ref()).await?;
         let image_digest = submission.image.to_string();
         let outcome = self.0.submissions.accept(submission.clone()).await;
         count(&submission, &outcome);
@@ -124,7 +125,12 @@ impl Jobs {
         Ok(self.0.store.tenant(caller.tenant).await?)
     }
 
-    async fn submission(&self, caller: &Caller, request: &SubmitJobRequest) -> Result<Submission, Refusal> {
+    async fn submission(
+        &self,
+        caller: &Caller,
+        trace: Option<TraceId>,
+        request: &SubmitJobRequest,
+    ) -> Result<Submission, Refusal> {
         let request_id: RequestId = request_id(&request.request_id)?;
         let image = match request.image.parse::<ImageDigest>() {
             // Whether it exists is checked where the job is stored.
@@ -138,6 +144,7 @@ impl Jobs {
             lane: parse_lane(request.lane)?.unwrap_or(Lane::Interactive),
             image,
             time_limit: request.timeout.map(parse_timeout).transpose()?,
+            trace,
         })
     }
 
@@ -242,7 +249,7 @@ pub(super) fn job_message(caller: &Caller, job: &Job) -> wire::Job {
         end_time: job.ended_at.map(convert::timestamp),
         expire_time: job.deadline_at.map(convert::timestamp),
         verdict_version: job.verdict.map(number).unwrap_or_default(),
-        trace_id: String::new(),
+        trace_id: job.trace.map(|trace| trace.to_string()).unwrap_or_default(),
     }
 }
 

@@ -5,28 +5,27 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use model::TraceId;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use super::scopes::access;
-use super::trace::Traceparent;
+use super::trace;
 
 /// The layer around all others.
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let Some((service, method)) = known(&path) else { return next.run(request).await };
-    let trace = Traceparent::from_headers(request.headers());
+    let trace = trace::in_headers(request.headers()).unwrap_or_else(TraceId::random);
     let span = tracing::info_span!(
         "call",
         rpc.service = service,
         rpc.method = method,
-        trace_id = trace.as_ref().map(Traceparent::trace_id),
+        trace_id = %trace,
         tenant.id = tracing::field::Empty,
         job.id = tracing::field::Empty,
     );
-    if let Some(trace) = trace {
-        request.extensions_mut().insert(trace);
-    }
+    request.extensions_mut().insert(trace);
     let began = Instant::now();
     let response = next.run(request).instrument(span.clone()).await;
     let code = code(&response);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{RequestId, TenantId};
+use model::{RequestId, TenantId, TraceId};
 use proto_api::queue::v1::queue_service_server::QueueService;
 use proto_api::queue::v1::{
     self as wire, DiscardDeadLetterRequest, DiscardDeadLetterResponse, GetDeadLetterRequest,
@@ -25,6 +25,7 @@ use super::paging::Page;
 use super::sealed::{BadSeal, Binding};
 use super::submissions::refused;
 use super::tenants;
+use super::trace::trace_of;
 
 /// The service.
 pub(super) struct Queues(pub(super) Arc<Door>);
@@ -71,11 +72,13 @@ impl QueueService for Queues {
         request: Request<RequeueDeadLetterRequest>,
     ) -> Result<Response<RequeueDeadLetterResponse>, Status> {
         let caller = caller_of(&request)?;
+        let trace = trace_of(&request);
         let request = request.get_ref();
         let tenant = self.whose(&caller, &request.tenant).await?;
         let asked = Asked { tenant, method: "RequeueDeadLetter", id: &request.request_id };
-        let answer =
-            once(&self.0.store, asked, request, async || self.requeue(tenant, &request.dead_letter_id).await);
+        let answer = once(&self.0.store, asked, request, async || {
+            self.requeue(tenant, trace, &request.dead_letter_id).await
+        });
         Ok(Response::new(answer.await?))
     }
 
@@ -126,9 +129,14 @@ impl Queues {
         dead_letters::get(&mut tx, parse_id(id)?).await.map_err(|error| named(error, id))
     }
 
-    async fn requeue(&self, tenant: TenantId, id: &str) -> Result<RequeueDeadLetterResponse, Refusal> {
+    async fn requeue(
+        &self,
+        tenant: TenantId,
+        trace: Option<TraceId>,
+        id: &str,
+    ) -> Result<RequeueDeadLetterResponse, Refusal> {
         let letter = self.read(tenant, id).await?;
-        let outcome = dead_letters::requeue(&self.0.store, tenant, letter.id)
+        let outcome = dead_letters::requeue(&self.0.store, tenant, letter.id, trace)
             .await
             .map_err(|error| named(error, id))?;
         let job = outcome.map_err(|refusal| {
@@ -141,6 +149,7 @@ impl Queues {
                     lane: letter.lane,
                     image: letter.image.clone(),
                     time_limit: None,
+                    trace,
                 },
             )
         })?;

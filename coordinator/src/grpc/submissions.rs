@@ -112,6 +112,7 @@ mod tests {
             lane: Lane::Bulk,
             image: ImageDigest::new(Digest::of(b"")),
             time_limit: None,
+            trace: None,
         };
         let retry_after = Duration::from_secs(1);
         for (refusal, reason) in [

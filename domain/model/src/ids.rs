@@ -57,6 +57,34 @@ impl TenantId {
     pub const SYSTEM: Self = Self(Uuid::nil());
 }
 
+/// The trace that a request is part of: 16 bytes, not all zero, shown as 32 hexadecimal digits
+/// (W3C Trace Context, "trace-id").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TraceId(Uuid);
+
+impl TraceId {
+    /// Takes the bytes of a trace's id; `None` when all of them are zero, which means no trace.
+    pub const fn from_uuid(bytes: Uuid) -> Option<Self> {
+        if bytes.is_nil() { None } else { Some(Self(bytes)) }
+    }
+
+    /// A trace of its own, for what comes without one.
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// Its bytes, for a row.
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.simple().fmt(f)
+    }
+}
+
 /// The name of a feed: 1 to 64 of `a-z`, `0-9`, `-`, `.`, starting with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FeedId(String);

@@ -13,6 +13,6 @@ mod severity;
 pub use component::{Component, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage};
 pub use digest::{Digest, ImageDigest, InvalidDigest};
 pub use finding::{AdvisoryMatch, Coverage, Finding, FixState};
-pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId};
+pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId, TraceId};
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
 pub use severity::Severity;

@@ -189,6 +189,7 @@ pub(crate) fn submission(tenant: TenantId, image: &ImageDigest) -> Submission {
         lane: Lane::Bulk,
         image: image.clone(),
         time_limit: None,
+        trace: None,
     }
 }
 

@@ -356,9 +356,9 @@ async fn work_that_fails_five_times_is_buried_with_its_first_and_last_reason(own
     assert_eq!(lanes::load(&mut tx, None).await.unwrap()[1].dead_letters, 1);
     tx.commit().await.unwrap();
 
-    let again = dead_letters::requeue(&world.store, tenant, letter.id).await.unwrap().unwrap();
+    let again = dead_letters::requeue(&world.store, tenant, letter.id, None).await.unwrap().unwrap();
     assert_eq!(world.job(tenant, again).await.state, JobState::Accepted);
-    let gone = dead_letters::requeue(&world.store, tenant, letter.id).await;
+    let gone = dead_letters::requeue(&world.store, tenant, letter.id, None).await;
     assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
     assert_eq!(world.job(tenant, job).await.state, JobState::Failed, "what has ended stays ended");
 }
