@@ -4,6 +4,7 @@
 //! possible, mostly one entry, and is answered as a [`model::Problem`] beside the rest.
 //! A new format is one file in [`formats`] and one line in its table.
 
+pub mod enrichment;
 pub mod formats;
 pub mod jsonl;
 mod limits;

@@ -22,14 +22,62 @@ struct Known {
     os_id: Option<&'static str>,
     /// What stands after a release and does not tell releases apart.
     release_suffix: &'static str,
+    /// How the distribution's `VERSION_ID` becomes the release that advisories name.
+    release: Release,
 }
 
-const KNOWN: [Known; 4] = [
-    Known { name: "Debian", kind: PackageKind::Deb, os_id: Some("debian"), release_suffix: "" },
-    Known { name: "Ubuntu", kind: PackageKind::Deb, os_id: Some("ubuntu"), release_suffix: ":LTS" },
-    Known { name: "npm", kind: PackageKind::Npm, os_id: None, release_suffix: "" },
-    Known { name: "PyPI", kind: PackageKind::PyPi, os_id: None, release_suffix: "" },
+#[derive(Clone, Copy)]
+enum Release {
+    /// It has none, or they make no difference: `Wolfi`, `npm`.
+    None,
+    /// As it stands: Debian's `12`, Ubuntu's `22.04`.
+    Whole,
+    /// What stands before the first dot: AlmaLinux 9.4 is `9`.
+    Major,
+    /// Two numbers behind a `v`: Alpine 3.20.3 is `v3.20`.
+    VMinor,
+}
+
+const fn distro(name: &'static str, kind: PackageKind, os_id: &'static str, release: Release) -> Known {
+    Known { name, kind, os_id: Some(os_id), release_suffix: "", release }
+}
+
+const fn language(name: &'static str, kind: PackageKind) -> Known {
+    Known { name, kind, os_id: None, release_suffix: "", release: Release::None }
+}
+
+const KNOWN: [Known; 15] = [
+    distro("AlmaLinux", PackageKind::Rpm, "almalinux", Release::Major),
+    distro("Alpine", PackageKind::Apk, "alpine", Release::VMinor),
+    distro("Chainguard", PackageKind::Apk, "chainguard", Release::None),
+    distro("Debian", PackageKind::Deb, "debian", Release::Whole),
+    distro("Rocky Linux", PackageKind::Rpm, "rocky", Release::Major),
+    Known { release_suffix: ":LTS", ..distro("Ubuntu", PackageKind::Deb, "ubuntu", Release::Whole) },
+    distro("Wolfi", PackageKind::Apk, "wolfi", Release::None),
+    language("Go", PackageKind::Golang),
+    language("Maven", PackageKind::Maven),
+    language("NuGet", PackageKind::NuGet),
+    language("Packagist", PackageKind::Composer),
+    language("PyPI", PackageKind::PyPi),
+    language("RubyGems", PackageKind::Gem),
+    language("crates.io", PackageKind::Cargo),
+    language("npm", PackageKind::Npm),
 ];
+
+impl Release {
+    fn of(self, version: &str) -> Option<String> {
+        let release = match self {
+            Self::None => return None,
+            Self::Whole => version.to_owned(),
+            Self::Major => version.split('.').next().unwrap_or_default().to_owned(),
+            Self::VMinor => {
+                let (major, rest) = version.split_once('.')?; // `edge` has no number
+                format!("v{major}.{}", rest.split(['.', '_']).next().unwrap_or_default())
+            }
+        };
+        Some(release).filter(|release| !release.is_empty())
+    }
+}
 
 impl Ecosystem {
     /// Reads `name` or `name:release`.
@@ -43,14 +91,18 @@ impl Ecosystem {
     /// The ecosystem of a distribution's own packages, if we know it. Rolling releases have no number.
     pub fn of_distro(distro: &Distro) -> Option<Self> {
         let known = KNOWN.iter().find(|known| known.os_id == Some(distro.id.as_str()))?;
-        let release = Some(distro.version.clone()).filter(|release| !release.is_empty());
-        Some(Self { name: known.name.to_owned(), release })
+        Some(Self { name: known.name.to_owned(), release: known.release.of(&distro.version) })
     }
 
     /// The ecosystem of packages that do not belong to a distribution.
     pub fn of_language(kind: PackageKind) -> Option<Self> {
         let known = KNOWN.iter().find(|known| known.kind == kind && known.os_id.is_none())?;
         Some(Self { name: known.name.to_owned(), release: None })
+    }
+
+    /// Whether advisories tell its releases apart. A rolling distribution has none.
+    pub fn has_releases(&self) -> bool {
+        known(&self.name).is_some_and(|known| !matches!(known.release, Release::None))
     }
 
     /// The kind of its packages; `None` when we cannot compare their versions.
@@ -75,16 +127,24 @@ impl fmt::Display for Ecosystem {
 /// The rules by which versions of this kind compare.
 pub const fn scheme(kind: PackageKind) -> Scheme {
     match kind {
+        PackageKind::Apk => Scheme::Apk,
+        PackageKind::Composer => Scheme::Packagist,
         PackageKind::Deb => Scheme::Debian,
-        PackageKind::Npm => Scheme::Npm,
+        PackageKind::Gem => Scheme::RubyGems,
+        PackageKind::Golang => Scheme::Go,
+        PackageKind::Maven => Scheme::Maven,
+        PackageKind::Cargo | PackageKind::Npm => Scheme::Semver,
+        PackageKind::NuGet => Scheme::NuGet,
         PackageKind::PyPi => Scheme::Pep440,
+        PackageKind::Rpm => Scheme::Rpm,
     }
 }
 
-/// The one way to write a package's name: PEP 503 for Python, as it is for the others.
+/// The one way to write a package's name: PEP 503 for Python, lower case where a registry makes no difference
+/// between cases (Packagist, NuGet), as it is for the others.
 pub fn canonical_name(kind: PackageKind, name: &str) -> String {
     match kind {
-        PackageKind::Deb | PackageKind::Npm => name.to_owned(),
+        PackageKind::Composer | PackageKind::NuGet => name.to_ascii_lowercase(),
         PackageKind::PyPi => {
             let mut canonical = String::with_capacity(name.len());
             for c in name.chars() {
@@ -96,6 +156,7 @@ pub fn canonical_name(kind: PackageKind, name: &str) -> String {
             }
             canonical
         }
+        _ => name.to_owned(),
     }
 }
 
@@ -111,7 +172,11 @@ mod tests {
             ("Debian", "Debian", Some(PackageKind::Deb)),
             ("Ubuntu:22.04:LTS", "Ubuntu:22.04", Some(PackageKind::Deb)),
             ("Ubuntu:Pro:22.04:LTS", "Ubuntu:Pro:22.04", Some(PackageKind::Deb)),
-            ("Packagist:https://example.org/8", "Packagist:https://example.org/8", None),
+            (
+                "Packagist:https://example.org/8",
+                "Packagist:https://example.org/8",
+                Some(PackageKind::Composer),
+            ),
             ("debian:12", "debian:12", None),
         ] {
             let ecosystem = Ecosystem::parse(text);
@@ -128,7 +193,11 @@ mod tests {
         assert_eq!(of("debian", "12"), Some("Debian:12".to_owned()));
         assert_eq!(of("debian", ""), Some("Debian".to_owned()));
         assert_eq!(of("ubuntu", "22.04"), Some("Ubuntu:22.04".to_owned()));
-        assert_eq!(of("alpine", "3.20"), None);
+        assert_eq!(of("alpine", "3.20.3"), Some("Alpine:v3.20".to_owned()));
+        assert_eq!(of("alpine", "edge"), Some("Alpine".to_owned()));
+        assert_eq!(of("almalinux", "9.4"), Some("AlmaLinux:9".to_owned()));
+        assert_eq!(of("wolfi", "20230201"), Some("Wolfi".to_owned()));
+        assert_eq!(of("arch", ""), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use advisory::Ecosystem;
-use model::{Coverage, PackageKind, Problem, Sbom};
+use model::{Coverage, Problem, Sbom};
 
 use crate::Index;
 use crate::matching::ecosystem_of;
@@ -36,7 +36,7 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
             missing(format!("{} {}", distro.id, distro.version), "we read no packages of this distribution");
         }
         (Some(distro), Some(ecosystem)) => {
-            if ecosystem.release.is_none() {
+            if ecosystem.release.is_none() && ecosystem.has_releases() {
                 missing(distro.id.clone(), "it does not say which release it is");
             }
             // An image without them may have lost its database, by accident or to hide something.
@@ -45,10 +45,10 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
             }
         }
     }
-    let deb_outside = distro.as_ref().and_then(Ecosystem::kind) != Some(PackageKind::Deb)
-        && sbom.components.iter().any(|component| component.kind == PackageKind::Deb);
-    if deb_outside {
-        missing("dpkg".to_owned(), "it is not known which distribution its packages come from");
+    let at_home = distro.as_ref().and_then(Ecosystem::kind);
+    let kinds: BTreeSet<_> = sbom.components.iter().map(|component| component.kind).collect();
+    for kind in kinds.into_iter().filter(|kind| kind.is_of_distro() && Some(*kind) != at_home) {
+        missing(kind.as_str().to_owned(), "it is not known which distribution its packages come from");
     }
     if problems.is_empty() && sbom.problems.is_empty() { Coverage::Complete } else { Coverage::Partial }
 }

@@ -10,6 +10,8 @@ use advisory::{Advisory, Affected, Ecosystem, scheme};
 use model::{FeedId, Severity};
 use version::{Range, Scheme, Version};
 
+use crate::naming::{Groups, Naming};
+
 /// The advisories of all feeds. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Index(Arc<Tables>);
@@ -19,6 +21,8 @@ struct Tables {
     feeds: Vec<FeedId>,
     sources: Vec<Source>,
     packages: BTreeMap<Ecosystem, Packages>,
+    /// Those that say nothing any more: each with its names and its feed.
+    withdrawn: Vec<Source>,
     advisories: usize,
 }
 
@@ -29,7 +33,7 @@ pub(crate) type Packages = BTreeMap<Box<str>, Vec<Entry>>;
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) id: Box<str>,
-    /// The CVE where it names exactly one, else itself.
+    /// What the vulnerability is called in findings.
     pub(crate) vulnerability: Box<str>,
     /// All other names it gives.
     pub(crate) names: Box<[Box<str>]>,
@@ -58,6 +62,23 @@ impl Index {
             builder.add(feed, advisory);
         }
         builder.finish()
+    }
+
+    /// The advisories that speak of this vulnerability, by any of its names; withdrawn ones after the others.
+    pub(crate) fn sources_called<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Called<'a>> {
+        let current = (0..).zip(&self.0.sources).map(|(at, source)| Called { source, at: Some(at) });
+        let withdrawn = self.0.withdrawn.iter().map(|source| Called { source, at: None });
+        current.chain(withdrawn).filter(move |called| called.source.is_called(name))
+    }
+
+    /// What the advisory with this number says of packages.
+    pub(crate) fn entries_of(&self, at: u32) -> impl Iterator<Item = (&Ecosystem, &str, &Entry)> {
+        let packages = self.0.packages.iter();
+        packages.flat_map(move |(ecosystem, packages)| {
+            let entries =
+                packages.iter().flat_map(|(name, all)| all.iter().map(move |entry| (&**name, entry)));
+            entries.filter(move |(_, e)| e.source == at).map(move |(name, entry)| (ecosystem, name, entry))
+        })
     }
 
     /// Whether it was built from no advisory at all.
@@ -96,33 +117,58 @@ impl Index {
     }
 }
 
+/// An advisory found by name.
+pub(crate) struct Called<'a> {
+    pub(crate) source: &'a Source,
+    /// Its number; `None` when it was withdrawn.
+    pub(crate) at: Option<u32>,
+}
+
+impl Source {
+    fn is_called(&self, name: &str) -> bool {
+        [&self.id, &self.vulnerability].into_iter().chain(&self.names).any(|n| n.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Names are chosen last, as any advisory may tell what another one's vulnerability is called.
 #[derive(Default)]
 struct Builder {
     tables: Tables,
+    naming: Naming,
     feed_numbers: BTreeMap<FeedId, u32>,
+    /// Of each source, then of each withdrawn one: the advisory without its packages.
+    heads: Vec<Advisory>,
+    withdrawn: Vec<(u32, Advisory)>,
 }
 
 impl Builder {
-    fn add(&mut self, feed: FeedId, advisory: Advisory) {
+    fn add(&mut self, feed: FeedId, mut advisory: Advisory) {
         self.tables.advisories += 1;
-        let comparable = || advisory.affected.iter().filter_map(|a| Some((a, scheme(a.ecosystem.kind()?))));
+        let affected = std::mem::take(&mut advisory.affected);
+        let comparable = || affected.iter().filter_map(|a| Some((a, scheme(a.ecosystem.kind()?))));
         // A withdrawn advisory shows that its feed speaks of these packages, and says nothing of them.
         for (affected, _) in comparable() {
             if !self.tables.packages.contains_key(&affected.ecosystem) {
                 self.tables.packages.insert(affected.ecosystem.clone(), Packages::new());
             }
         }
-        if advisory.withdrawn || comparable().next().is_none() {
+        let feed = self.number_of(feed);
+        if advisory.withdrawn {
+            self.withdrawn.push((feed, advisory));
             return;
         }
-        let feed = self.number_of(feed);
+        self.naming.add(&advisory);
+        if comparable().next().is_none() {
+            return;
+        }
         let source = number(self.tables.sources.len());
-        self.tables.sources.push(source_of(&advisory, feed));
         for (affected, scheme) in comparable() {
             let entry = entry_of(affected, scheme, source, advisory.severity);
             let packages = self.tables.packages.get_mut(&affected.ecosystem).expect("it was put there above");
             packages.entry(affected.package.as_str().into()).or_default().push(entry);
         }
+        self.tables.sources.push(source_of(&advisory, feed));
+        self.heads.push(advisory);
     }
 
     fn number_of(&mut self, feed: FeedId) -> u32 {
@@ -134,6 +180,11 @@ impl Builder {
     }
 
     fn finish(mut self) -> Index {
+        let mut groups = self.naming.groups();
+        for (source, head) in self.tables.sources.iter_mut().zip(&self.heads) {
+            source.be_called(head, &mut groups);
+        }
+        self.tables.withdrawn = self.withdrawn.iter().map(|(feed, head)| source_of(head, *feed)).collect();
         for entries in self.tables.packages.values_mut().flat_map(BTreeMap::values_mut) {
             entries.shrink_to_fit();
         }
@@ -146,29 +197,27 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).expect("there are fewer than four billion advisories")
 }
 
+/// The advisory under its own id; [`Source::be_called`] gives it the vulnerability's name.
 fn source_of(advisory: &Advisory, feed: u32) -> Source {
-    let mut names: BTreeSet<&str> =
+    let names: BTreeSet<&str> =
         advisory.aliases.iter().chain(&advisory.upstream).map(String::as_str).collect();
-    names.insert(&advisory.id);
-    let mut cves = names.iter().filter(|name| is_cve(name));
-    let vulnerability = match (cves.next(), cves.next()) {
-        (Some(cve), None) => cve,
-        _ => advisory.id.as_str(),
-    };
-    let others = names.iter().filter(|name| **name != vulnerability).map(|name| (*name).into());
+    let others = names.into_iter().filter(|name| *name != advisory.id);
     Source {
         id: advisory.id.as_str().into(),
-        vulnerability: vulnerability.into(),
-        names: others.collect(),
+        vulnerability: advisory.id.as_str().into(),
+        names: others.map(Into::into).collect(),
         feed,
     }
 }
 
-/// `CVE-` year `-` number.
-fn is_cve(name: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let parts = name.strip_prefix("CVE-").and_then(|rest| rest.split_once('-'));
-    parts.is_some_and(|(year, number)| digits(year) && digits(number))
+impl Source {
+    fn be_called(&mut self, advisory: &Advisory, groups: &mut Groups<'_>) {
+        self.vulnerability = groups.name_of(advisory);
+        let names = advisory.aliases.iter().chain(&advisory.upstream).chain([&advisory.id]);
+        let others: BTreeSet<&str> = names.map(String::as_str).collect();
+        self.names =
+            others.into_iter().filter(|name| **name != *self.vulnerability).map(Into::into).collect();
+    }
 }
 
 fn entry_of(affected: &Affected, scheme: Scheme, source: u32, severity: Severity) -> Entry {

@@ -5,14 +5,17 @@
 
 mod coverage;
 mod digest;
+mod explain;
 mod index;
 mod matching;
+mod naming;
 #[cfg(test)]
 mod tests;
 
 use model::{Coverage, FeedId, Finding, Problem, Purl};
 
 pub use digest::findings_digest;
+pub use explain::{Answer, Explanation, Reason, explain};
 pub use index::Index;
 pub use matching::evaluate;
 

@@ -9,7 +9,7 @@ use advisory::{Ecosystem, canonical_name, scheme};
 use model::{
     AdvisoryMatch, Component, FeedId, Finding, FixState, PackageKind, Problem, Purl, Sbom, Severity,
 };
-use version::Version;
+use version::{InvalidVersion, Version};
 
 use crate::index::{Entry, Packages, Source};
 use crate::{Evaluation, Index, SetAside, coverage};
@@ -39,10 +39,16 @@ pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
 
 /// Where advisories about packages of this kind are: with the distribution for its own.
 pub(crate) fn ecosystem_of(kind: PackageKind, distro: Option<&Ecosystem>) -> Option<Ecosystem> {
-    match kind {
-        PackageKind::Deb => distro.filter(|distro| distro.kind() == Some(kind)).cloned(),
-        PackageKind::Npm | PackageKind::PyPi => Ecosystem::of_language(kind),
+    if kind.is_of_distro() {
+        distro.filter(|distro| distro.kind() == Some(kind)).cloned()
+    } else {
+        Ecosystem::of_language(kind)
     }
+}
+
+/// Whether advisories name what a package was built from. Those of the RPM distributions name the packages themselves.
+const fn speaks_of_sources(kind: PackageKind) -> bool {
+    matches!(kind, PackageKind::Apk | PackageKind::Deb)
 }
 
 struct Matcher<'a> {
@@ -63,8 +69,8 @@ struct Hit<'a> {
     fixed: Vec<&'a Version>,
 }
 
-/// A component as advisories speak of it. Distributions name the source package and its version.
-struct Subject<'a> {
+/// A component as advisories speak of it: some distributions name the source package and its version.
+pub(crate) struct Subject<'a> {
     component: &'a Component,
     /// The source package's name, where it is what is looked for.
     source: Option<&'a str>,
@@ -75,23 +81,16 @@ struct Subject<'a> {
 
 impl<'a> Matcher<'a> {
     fn component(&mut self, component: &'a Component) {
-        let (name, text) = match &component.source {
-            Some(source) => (&source.name, &source.version),
-            None => (&component.name, &component.version),
-        };
-        let name = canonical_name(component.kind, name);
+        let (name, subject, unreadable) = Subject::of(component);
         let tables = &self.tables[&component.kind];
         let entries: Vec<&'a [Entry]> =
             tables.iter().filter_map(|t| t.get(name.as_str())).map(Vec::as_slice).collect();
         if entries.is_empty() {
             return;
         }
-        let version = Version::parse(scheme(component.kind), text);
-        if let Err(error) = &version {
+        if let Some(error) = unreadable {
             self.problem(component, format!("its version cannot be compared: {error}"));
         }
-        let source = component.source.as_ref().map(|source| source.name.as_str());
-        let subject = Subject { component, source, text, version: version.ok() };
         for entry in entries.into_iter().flatten() {
             self.entry(&subject, entry);
         }
@@ -112,19 +111,38 @@ impl<'a> Matcher<'a> {
     }
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// The package's name as advisories write it, what is compared, and why its version cannot be.
+    pub(crate) fn of(component: &'a Component) -> (String, Self, Option<InvalidVersion>) {
+        let source = component.source.as_ref().filter(|_| speaks_of_sources(component.kind));
+        let (name, text) = match source {
+            Some(source) => (&source.name, &source.version),
+            None => (&component.name, &component.version),
+        };
+        let (version, unreadable) = match Version::parse(scheme(component.kind), text) {
+            Ok(version) => (Some(version), None),
+            Err(error) => (None, Some(error)),
+        };
+        let source = source.map(|source| source.name.as_str());
+        (canonical_name(component.kind, name), Self { component, source, text, version }, unreadable)
+    }
+
+    /// What is compared, for people: the version, behind the source package's name where that is meant.
+    pub(crate) fn shown(&self) -> String {
+        let (source, space) = self.source.map_or(("", ""), |source| (source, " "));
+        format!("{source}{space}{}", self.text)
+    }
+
     /// Why the entry applies, if it does.
-    fn reason(&self, entry: &Entry) -> Option<String> {
+    pub(crate) fn reason(&self, entry: &Entry) -> Option<String> {
         let version = self.version.as_ref();
         let interval = version.and_then(|v| entry.ranges.iter().find_map(|range| range.contains(v)));
-        let (source, space) = self.source.map_or(("", ""), |source| (source, " "));
-        let what = format_args!("{source}{space}{}", self.text);
         if let (Some(version), Some(interval)) = (version, interval) {
-            return Some(format!("{what} in {interval} by {}", version.scheme()));
+            return Some(format!("{} in {interval} by {}", self.shown(), version.scheme()));
         }
         let listed = version.is_some_and(|v| entry.listed.iter().any(|listed| v.is_meant_by(listed)))
             || entry.listed_text.iter().any(|listed| **listed == *self.text);
-        listed.then(|| format!("{what} is listed as affected"))
+        listed.then(|| format!("{} is listed as affected", self.shown()))
     }
 
     fn fixed<'e>(&self, entry: &'e Entry) -> Vec<&'e Version> {

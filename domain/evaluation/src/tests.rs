@@ -229,13 +229,13 @@ fn coverage_is_complete_only_when_everything_was_asked() {
     let unknown = "os-release: nothing says which distribution the image is built on";
     check(&of(None, vec![]), &both, Partial, &[unknown]);
     check(&of(None, vec![npm()]), &both, Partial, &[unknown]);
-    let nowhere = "dpkg: it is not known which distribution its packages come from";
+    let nowhere = "deb: it is not known which distribution its packages come from";
     check(&of(None, vec![dpkg()]), &both, Partial, &[nowhere, unknown]);
     check(
-        &of(distro("alpine", "3.20"), vec![npm()]),
+        &of(distro("arch", ""), vec![npm()]),
         &both,
         Partial,
-        &["alpine 3.20: we read no packages of this distribution"],
+        &["arch : we read no packages of this distribution"],
     );
     check(&of(distro("debian", "11"), vec![dpkg()]), &both, Partial, &["Debian:11: no feed speaks of it"]);
     let rolling = ["Debian: no feed speaks of it", "debian: it does not say which release it is"];
@@ -265,4 +265,81 @@ fn the_digest_tells_findings_apart_and_not_their_order() {
         findings_digest(&[]).as_str(),
         "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
     );
+}
+
+mod explaining {
+    use super::*;
+
+    fn answers(sbom: &Sbom, index: &Index, vulnerability: &str) -> Vec<String> {
+        let explained = explain(sbom, index, vulnerability);
+        explained
+            .reasons
+            .iter()
+            .map(|reason| format!("{}: {}", reason.answer.as_str(), reason.what))
+            .collect()
+    }
+
+    fn image() -> Sbom {
+        let owner = Some(Purl::from_canonical("pkg:deb/debian/python3-x@1".to_owned()));
+        let owned = Component { owner, ..component(PackageKind::PyPi, "X", "1.0") };
+        debian_12(vec![
+            deb("libssl3", "3.0.1-1", ("openssl", "3.0.1-1")),
+            component(PackageKind::Npm, "axios", "0.21.0"),
+            component(PackageKind::Npm, "axios", "0.22.0"),
+            component(PackageKind::Npm, "odd", "not a version"),
+            owned,
+        ])
+    }
+
+    #[test]
+    fn each_component_has_its_answer_the_affected_first() {
+        let index = index(&[below("GHSA-1", "npm", "axios", "0.21.1")]);
+        let expected =
+            ["affected: 0.21.0 in [0, 0.21.1) by semver", "version-outside: 0.22.0 not in [0, 0.21.1)"];
+        assert_eq!(answers(&image(), &index, "GHSA-1"), expected);
+        assert_eq!(answers(&image(), &index, "ghsa-1"), expected);
+    }
+
+    #[test]
+    fn a_source_package_is_compared_by_its_own_name_and_version() {
+        let index = index(&[below("D-1", "Debian:12", "openssl", "3.0.1-1")]);
+        assert_eq!(
+            answers(&image(), &index, "D-1"),
+            ["version-outside: openssl 3.0.1-1 not in [0, 3.0.1-1)"]
+        );
+    }
+
+    #[test]
+    fn why_nothing_was_found_is_told_apart() {
+        let mut withdrawn = below("W-1", "npm", "axios", "9");
+        withdrawn.withdrawn = true;
+        let index = index(&[
+            withdrawn,
+            below("A-1", "npm", "left-pad", "2"),
+            below("E-1", "Debian:11", "openssl", "9"),
+            below("O-1", "PyPI", "x", "2"),
+            below("I-1", "npm", "odd", "2"),
+        ]);
+        let one = |vulnerability| answers(&image(), &index, vulnerability).remove(0);
+        assert_eq!(one("W-1"), "withdrawn: its publisher took it back");
+        assert_eq!(one("A-1"), "absent: the image has no left-pad");
+        assert_eq!(one("E-1"), "elsewhere: it speaks of Debian:11 only");
+        assert_eq!(
+            one("O-1"),
+            "owned-by-os: 1.0 in [0, 2) by pep440; but its files belong to pkg:deb/debian/python3-x@1"
+        );
+        assert!(one("I-1").starts_with("incomparable: \"not a version\" is not a semver version"));
+        assert_eq!(one("CVE-1-1"), "unknown: none of the 5 advisories that were read speaks of it");
+    }
+
+    #[test]
+    fn advisories_are_found_by_any_name_of_the_vulnerability() {
+        let mut ghsa = below("GHSA-1", "npm", "axios", "0.21.1");
+        ghsa.aliases = vec!["CVE-2026-1".to_owned()];
+        let mut other = below("R-1", "npm", "axios", "0.30");
+        other.aliases = vec!["GHSA-1".to_owned()];
+        let index = index(&[ghsa, other]);
+        assert_eq!(answers(&image(), &index, "CVE-2026-1").len(), 4);
+        assert_eq!(found(&image(), &index).len(), 2, "one finding for each component");
+    }
 }

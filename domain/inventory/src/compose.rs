@@ -4,7 +4,7 @@ mod table;
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::{Component, PackageKind, Problem, Purl, Sbom};
+use model::{Component, Problem, Purl, Sbom};
 
 use self::table::{Seen, Table};
 use crate::ecosystems::{ECOSYSTEMS, Ecosystem, File};
@@ -23,15 +23,20 @@ pub fn compose(layers: &[Layer]) -> Sbom {
     let release = os_release::PLACES.iter().find_map(|place| seen.get(place.as_bytes()));
     let distro = release.and_then(|file| os_release::parse(&file.content));
     let (mut components, mut problems) = (Vec::new(), table.problems(&also));
-    let mut owners = HashMap::new();
+    let mut claims = Vec::new();
     for ecosystem in ECOSYSTEMS {
-        let files = files_for(*ecosystem, &seen);
+        let mut files = files_for(*ecosystem, &seen);
+        files.extend(table.notes(ecosystem.kind()));
         let (found, trouble) = ecosystem.extract(&files, distro.as_ref());
-        owners.extend(owned(&table, ecosystem.owned(&files, &found)));
+        claims.extend(ecosystem.owned(&files, &found));
         components.extend(found);
         problems.extend(trouble);
     }
-    for component in components.iter_mut().filter(|c| c.kind != PackageKind::Deb) {
+    let mut of_languages = components.iter_mut().filter(|c| !c.kind.is_of_distro()).peekable();
+    // Resolving thousands of paths takes longer than all the rest, so it is done only if somebody asks.
+    let claims = if of_languages.peek().is_some() { claims } else { Vec::new() };
+    let owners: HashMap<String, Purl> = owned(&table, claims).collect();
+    for component in of_languages {
         component.owner = component.locations.first().and_then(|at| owners.get(&at.path)).cloned();
     }
     Sbom { distro, components: merge(components), problems: bound(problems) }

@@ -3,19 +3,36 @@
 //! A new ecosystem is one file here, one line in [`ECOSYSTEMS`], and one fixture in `fixtures/`, which the
 //! harness in `tests.rs` finds by the ecosystem's purl type.
 
+mod apk;
+mod cargo;
 mod dpkg;
+pub(crate) mod executable;
+mod golang;
+mod listing;
+mod maven;
 mod npm;
 mod pypi;
+mod rpm;
 #[cfg(test)]
 mod tests;
 
 use model::{Component, Distro, Location, PackageKind, Problem, Purl};
 
+use self::executable::Executable;
 use crate::limits::Limits;
 use crate::path;
 
 /// Every package manager whose packages are found.
-pub(crate) const ECOSYSTEMS: &[&dyn Ecosystem] = &[&dpkg::Dpkg, &npm::Npm, &pypi::PyPi];
+pub(crate) const ECOSYSTEMS: &[&dyn Ecosystem] = &[
+    &apk::Apk,
+    &cargo::Cargo,
+    &dpkg::Dpkg,
+    &golang::Golang,
+    &maven::Maven,
+    &npm::Npm,
+    &pypi::PyPi,
+    &rpm::Rpm,
+];
 
 /// One package manager's files, and what they say.
 pub(crate) trait Ecosystem: Sync {
@@ -40,6 +57,12 @@ pub(crate) trait Ecosystem: Sync {
         content
     }
 
+    /// What an executable says about the packages in it, as `extract` reads it. Executables have no telling
+    /// paths and are large, so they are looked into at once and not kept.
+    fn look_into(&self, _executable: &Executable) -> Option<Vec<u8>> {
+        None
+    }
+
     /// The packages that these files name, each with one location. One bad file costs itself.
     fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>);
 
@@ -47,6 +70,15 @@ pub(crate) trait Ecosystem: Sync {
     fn owned(&self, _files: &[File<'_>], _components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
         Vec::new()
     }
+}
+
+/// What one ecosystem found in an executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// The ecosystem.
+    pub(crate) kind: PackageKind,
+    /// For its `extract`.
+    pub(crate) content: Vec<u8>,
 }
 
 /// A wanted file that is visible in the image.
@@ -82,7 +114,13 @@ pub(crate) fn want(path: &[u8]) -> bool {
 
 /// Whether a language's package manager wants the file: then it matters which OS package owns it.
 fn want_by_language(path: &[u8]) -> bool {
-    ECOSYSTEMS.iter().any(|e| e.kind() != PackageKind::Deb && e.wants(path))
+    executable::is_usual_place(path) || ECOSYSTEMS.iter().any(|e| !e.kind().is_of_distro() && e.wants(path))
+}
+
+/// What the ecosystems find in an executable.
+pub(crate) fn look_into(executable: &Executable) -> Vec<Note> {
+    let note = |e: &&dyn Ecosystem| Some(Note { kind: e.kind(), content: e.look_into(executable)? });
+    ECOSYSTEMS.iter().filter_map(note).collect()
 }
 
 /// What is kept of a wanted file.

@@ -15,11 +15,12 @@ use model::Digest;
 use self::blob::Blob;
 use self::entries::{Entries, Entry};
 use self::header::Kind;
-pub(crate) use self::kept::Item;
+pub(crate) use self::kept::{Item, memory};
 use self::kept::{Kept, Place};
 use self::nodes::Nodes;
 use self::stream::Stream;
 use crate::ecosystems;
+use crate::ecosystems::executable::{self, Executable, HEAD_BYTES, Held, MAGIC_BYTES};
 use crate::error::{Fault, LayerError, Reason};
 use crate::limits::Limits;
 use crate::manifest::LayerDescriptor;
@@ -212,17 +213,55 @@ impl Sieve<'_> {
             Kind::Dir => return self.kept.dir(place),
             Kind::Symlink => Some(Item::Symlink(entry.link_name.clone())),
             Kind::HardLink => self.hard_link(entry, &place.path),
-            _ if !self.wants(&place.path) => None,
-            Kind::File => self.read_file(entry, &place.path, entries)?,
+            Kind::File => self.file(entry, &place.path, entries)?,
+            Kind::Other if !self.wants(&place.path) => None,
             Kind::Other => self.refuse(&place.path, "is neither file nor link")?,
         };
         self.kept.leaf(place, item)
     }
 
-    /// A link to a symbolic link is one, too, and matters anywhere.
+    /// A link to a symbolic link or to an executable is one, too, and matters anywhere.
     fn hard_link(&self, entry: &Entry, path: &[u8]) -> Option<Item> {
-        let item = self.kept.hard_link(path, &entry.link_name);
-        (matches!(item, Item::Symlink(_)) || self.wants(path)).then_some(item)
+        match self.kept.hard_link(path, &entry.link_name) {
+            item @ (Item::Symlink(_) | Item::Executable(_) | Item::PerhapsBelow(_)) => Some(item),
+            item if self.wants(path) => Some(item),
+            Item::HardLinkBelow(target) => Some(Item::PerhapsBelow(target)),
+            Item::File(_) | Item::Whole(_) | Item::HardLink(_) => None,
+        }
+    }
+
+    /// An executable is looked into unless its path makes it something else. That it is one comes before
+    /// what links make of it: else a link could hide what is in it.
+    fn file<R: Read>(
+        &mut self,
+        entry: &Entry,
+        path: &[u8],
+        entries: &mut Entries<'_, '_, '_, R>,
+    ) -> Result<Option<Item>, Fault> {
+        if ecosystems::want(path) {
+            return self.read_file(entry, path, entries);
+        }
+        if executable::may_be(entry.mode, path) {
+            if entry.sparse {
+                return self.refuse(path, "is stored with holes, which are not read");
+            }
+            if executable::begins(entries.start(MAGIC_BYTES)?) {
+                return self.look_into(entry, entries);
+            }
+        }
+        if self.wants(path) { self.read_file(entry, path, entries) } else { Ok(None) }
+    }
+
+    fn look_into<R: Read>(
+        &self,
+        entry: &Entry,
+        entries: &mut Entries<'_, '_, '_, R>,
+    ) -> Result<Option<Item>, Fault> {
+        let room = self.limits.executable_bytes.saturating_sub(self.kept.memory());
+        let plan = executable::plan(entry.size, entries.start(HEAD_BYTES)?, room);
+        let parts = entries.parts(&plan)?;
+        let notes = ecosystems::look_into(&Executable::new(Held::new(entry.size, parts)));
+        Ok((!notes.is_empty()).then(|| Item::Executable(notes.into())))
     }
 
     fn read_file<R: Read>(

@@ -31,6 +31,15 @@ pub struct Limits {
     pub header_bytes: u64,
     /// Bytes of one file that is read for packages.
     pub file_bytes: u64,
+    /// Bytes held of one executable while it is looked into, less what is kept already and 16 for each path;
+    /// of a larger one only parts are held, and the SBOM says if they were not enough.
+    pub executable_bytes: u64,
+    /// Bytes of the list of crates in an executable, decompressed.
+    pub audit_bytes: u64,
+    /// Bytes of a lock file. Reading one takes many times its size.
+    pub lock_bytes: usize,
+    /// Packages of one kind that executables and lock files list: a few bytes each, many times that as components.
+    pub listed: usize,
     /// Bytes of an image that are held until it is composed: files, links, and their paths.
     pub kept_bytes: usize,
     /// Links followed for one path (Linux follows 40).
@@ -64,6 +73,10 @@ impl Limits {
         path_bytes: 4096,
         header_bytes: MIB,
         file_bytes: 32 * MIB,
+        executable_bytes: 64 * MIB,
+        audit_bytes: 8 * MIB,
+        lock_bytes: 2 << 20,
+        listed: 200_000,
         kept_bytes: 64 << 20,
         link_hops: 40,
         link_steps: 10_000_000,

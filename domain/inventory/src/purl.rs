@@ -109,7 +109,7 @@ impl PurlBuilder {
     /// The rules of single types. npm is case-sensitive: old packages with capitals are others.
     fn normalise(mut self) -> Self {
         match self.kind.as_str() {
-            "deb" => {
+            "deb" | "golang" => {
                 self.name = self.name.to_lowercase();
                 self.namespace.iter_mut().for_each(|segment| *segment = segment.to_lowercase());
             }

@@ -6,7 +6,7 @@ use model::Sbom;
 
 use crate::compose::{compose, missing};
 use crate::error::{Fault, LayerError};
-use crate::layer::{Also, Layer, read_layer_also};
+use crate::layer::{Also, Layer, memory, read_layer_also};
 use crate::limits::Limits;
 use crate::manifest::LayerDescriptor;
 
@@ -58,6 +58,7 @@ fn left<'l>(limits: &Limits, others: impl Iterator<Item = &'l Layer>) -> Limits 
     Limits {
         paths: limits.paths.saturating_sub(paths),
         kept_bytes: limits.kept_bytes.saturating_sub(kept),
+        executable_bytes: limits.executable_bytes.saturating_sub(memory(kept, paths)),
         ..limits.clone()
     }
 }

@@ -27,25 +27,66 @@ impl fmt::Display for Purl {
 /// Which package manager's world a component lives in; it decides how its versions compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PackageKind {
+    /// Packages of Alpine and what derives from it.
+    Apk,
+    /// Rust crates.
+    Cargo,
+    /// PHP packages of Composer.
+    Composer,
     /// dpkg packages of Debian and what derives from it.
     Deb,
+    /// Ruby gems.
+    Gem,
+    /// Go modules, and Go's standard library.
+    Golang,
+    /// Java artifacts, as Maven names them.
+    Maven,
     /// Node packages.
     Npm,
+    /// .NET packages.
+    NuGet,
     /// Python distributions.
     PyPi,
+    /// RPM packages of Red Hat's family, SUSE and others.
+    Rpm,
 }
 
 impl PackageKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 3] = [Self::Deb, Self::Npm, Self::PyPi];
+    pub const ALL: [Self; 11] = [
+        Self::Apk,
+        Self::Cargo,
+        Self::Composer,
+        Self::Deb,
+        Self::Gem,
+        Self::Golang,
+        Self::Maven,
+        Self::Npm,
+        Self::NuGet,
+        Self::PyPi,
+        Self::Rpm,
+    ];
 
     /// The purl type: `deb`, `npm`, `pypi`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Apk => "apk",
+            Self::Cargo => "cargo",
+            Self::Composer => "composer",
             Self::Deb => "deb",
+            Self::Gem => "gem",
+            Self::Golang => "golang",
+            Self::Maven => "maven",
             Self::Npm => "npm",
+            Self::NuGet => "nuget",
             Self::PyPi => "pypi",
+            Self::Rpm => "rpm",
         }
+    }
+
+    /// Whether these are the packages of a distribution, which has the word on the files it brings.
+    pub const fn is_of_distro(self) -> bool {
+        matches!(self, Self::Apk | Self::Deb | Self::Rpm)
     }
 
     /// The kind whose purl type this is.

@@ -22,6 +22,21 @@ impl Key {
         self.text(digits);
     }
 
+    /// A list of numbers, a shorter one below each that it begins.
+    pub(crate) fn numbers<'a>(&mut self, parts: impl Iterator<Item = &'a str>) -> Result<(), &'static str> {
+        const END: u8 = 0;
+        const NUMBER: u8 = 1;
+        for part in parts {
+            if part.is_empty() || !digits(part).1.is_empty() {
+                return Err("a part of it is not a number");
+            }
+            self.mark(NUMBER);
+            self.number(part);
+        }
+        self.mark(END);
+        Ok(())
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -30,4 +45,33 @@ impl Key {
 /// Cuts the digits off the front of `text`: them, and the rest.
 pub(crate) fn digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+/// The runs of digits and the runs of anything else.
+pub(crate) fn runs(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (number, rest) = digits(text);
+        let word = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
+        let (run, rest) = if number.is_empty() { text.split_at(word) } else { (number, rest) };
+        text = rest;
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+/// Whether a run is one of digits.
+pub(crate) fn is_number(run: &str) -> bool {
+    run.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a run is a zero, in one digit or many.
+pub(crate) fn is_zero(run: &str) -> bool {
+    is_number(run) && run.bytes().all(|b| b == b'0')
+}
+
+/// For schemes that read almost anything: no version has white space or control characters in it.
+pub(crate) fn refuse_blanks(text: &str) -> Result<(), &'static str> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("it has white space or control characters");
+    }
+    Ok(())
 }

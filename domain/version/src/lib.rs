@@ -4,10 +4,20 @@
 //! comparing two versions is comparing two byte strings, whatever the scheme, and a new scheme is one
 //! file that writes such keys.
 
+mod apk;
+mod cran;
 mod debian;
+mod go;
+mod hackage;
 mod key;
+mod maven;
+mod nuget;
+mod packagist;
 mod pep440;
+mod pubdev;
 mod range;
+mod rpm;
+mod rubygems;
 mod semver;
 
 use std::cmp::Ordering;
@@ -25,29 +35,95 @@ pub const VERSION_BYTES_MAX: usize = 255;
 /// The rules by which versions compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
+    /// apk-tools'.
+    Apk,
+    /// R's `package_version`.
+    Cran,
     /// dpkg's: epoch, upstream version, revision.
     Debian,
-    /// Semantic Versioning's precedence, as npm uses it.
-    Npm,
+    /// Semantic versions as Go writes them: `v1.2.3`, `go1.21.4`, pseudo-versions, `+incompatible`.
+    Go,
+    /// Haskell's package versioning policy.
+    Hackage,
+    /// Hex's, which is Semantic Versioning's precedence.
+    Hex,
+    /// Maven's `ComparableVersion`.
+    Maven,
+    /// NuGet's: Semantic Versioning with a fourth number, case-insensitive.
+    NuGet,
+    /// Composer's, which is PHP's `version_compare` after normalisation.
+    Packagist,
     /// PEP 440, and below all of it the older Python versions that it no longer allows.
     Pep440,
+    /// Dart's: Semantic Versioning in which build metadata counts.
+    Pub,
+    /// rpm's: epoch, version, release.
+    Rpm,
+    /// `Gem::Version`.
+    RubyGems,
+    /// Semantic Versioning's precedence, as npm and Cargo use it.
+    Semver,
 }
 
 impl Scheme {
+    /// Every scheme, in the order of their words.
+    pub const ALL: [Self; 14] = [
+        Self::Apk,
+        Self::Cran,
+        Self::Debian,
+        Self::Go,
+        Self::Hackage,
+        Self::Hex,
+        Self::Maven,
+        Self::NuGet,
+        Self::Packagist,
+        Self::Pep440,
+        Self::Pub,
+        Self::Rpm,
+        Self::RubyGems,
+        Self::Semver,
+    ];
+
+    /// The scheme that [`Self::as_str`] names by this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.as_str() == word)
+    }
+
     /// The word for it in explanations.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Apk => "apk",
+            Self::Cran => "cran",
             Self::Debian => "debian",
-            Self::Npm => "semver",
+            Self::Go => "go",
+            Self::Hackage => "hackage",
+            Self::Hex => "hex",
+            Self::Maven => "maven",
+            Self::NuGet => "nuget",
+            Self::Packagist => "packagist",
             Self::Pep440 => "pep440",
+            Self::Pub => "pub",
+            Self::Rpm => "rpm",
+            Self::RubyGems => "rubygems",
+            Self::Semver => "semver",
         }
     }
 
     fn key(self, text: &str) -> Result<Key, &'static str> {
         match self {
+            Self::Apk => apk::key(text),
+            Self::Cran => cran::key(text),
             Self::Debian => debian::key(text),
-            Self::Npm => semver::key(text),
+            Self::Go => go::key(text),
+            Self::Hackage => hackage::key(text),
+            Self::Maven => maven::key(text),
+            Self::NuGet => nuget::key(text),
+            Self::Packagist => packagist::key(text),
             Self::Pep440 => pep440::key(text),
+            Self::Pub => pubdev::key(text),
+            Self::Rpm => rpm::key(text),
+            Self::RubyGems => rubygems::key(text),
+            Self::Hex | Self::Semver => semver::key(text),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn key(text: &str) -> Result<Key, &'static str> {
         key.mark(RELEASE);
     } else {
         key.mark(PRE_RELEASE);
-        pre_release(&mut key, rest.strip_prefix(['-', '.']).unwrap_or(rest))?;
+        identifiers(&mut key, rest.strip_prefix(['-', '.']).unwrap_or(rest))?;
     }
     Ok(key)
 }
@@ -55,7 +55,8 @@ fn numbers(text: &str) -> (Vec<&str>, &str) {
     (numbers, rest)
 }
 
-fn pre_release(key: &mut Key, identifiers: &str) -> Result<(), &'static str> {
+/// Identifiers between dots, as pre-releases are ordered (§11.4).
+pub(crate) fn identifiers(key: &mut Key, identifiers: &str) -> Result<(), &'static str> {
     for identifier in identifiers.split('.') {
         if identifier.is_empty() {
             return Err("a part of its pre-release is empty");

@@ -25,7 +25,7 @@ proptest! {
     #[test]
     fn semver_agrees_with_nodejs_semver(a in SEMVER, b in SEMVER) {
         let theirs = |text: &str| nodejs_semver::Version::parse(text).unwrap();
-        prop_assert_eq!(parse(Scheme::Npm, &a).cmp(&parse(Scheme::Npm, &b)), theirs(&a).cmp(&theirs(&b)));
+        prop_assert_eq!(parse(Scheme::Semver, &a).cmp(&parse(Scheme::Semver, &b)), theirs(&a).cmp(&theirs(&b)));
     }
 
     #[test]
@@ -37,12 +37,36 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "\\PC{0,300}") {
-        for scheme in [Scheme::Debian, Scheme::Npm, Scheme::Pep440] {
+    fn any_text_is_read_or_refused(text in prop_oneof!["\\PC{0,300}", "[0-9a-z.~^:_+#-]{0,300}"]) {
+        for scheme in Scheme::ALL {
             if let Ok(version) = Version::parse(scheme, &text) {
                 prop_assert_eq!(version.text(), &text);
                 prop_assert_eq!(version.cmp(&version.clone()), Ordering::Equal);
             }
+        }
+    }
+
+    #[test]
+    fn every_order_is_total(texts in proptest::collection::vec(any_version(), 3)) {
+        for scheme in Scheme::ALL {
+            let versions: Vec<_> = texts.iter().filter_map(|text| Version::parse(scheme, text).ok()).collect();
+            for a in &versions {
+                for b in &versions {
+                    prop_assert_eq!(a.cmp(b), b.cmp(a).reverse());
+                    prop_assert_eq!(a == b, a.cmp(b) == Ordering::Equal);
+                    for c in &versions {
+                        prop_assert!(!(a <= b && b <= c) || a <= c, "{} <= {} <= {} by {}", a, b, c, scheme);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_higher_number_is_a_higher_version(a in 0..300_u32, b in 0..300_u32, major in 0..3_u32) {
+        for scheme in Scheme::ALL {
+            let version = |minor| parse(scheme, &format!("{major}.{minor}.1"));
+            prop_assert_eq!(version(a).cmp(&version(b)), a.cmp(&b), "by {}", scheme);
         }
     }
 
@@ -55,6 +79,11 @@ proptest! {
             Err(_) => prop_assert!(!expected && !events.iter().any(|e| matches!(e, Event::Introduced(_)))),
         }
     }
+}
+
+/// Few numbers and words in all the ways in which they are joined, so that they meet.
+fn any_version() -> impl Strategy<Value = String> {
+    "[0-2]([.+~^_-]{0,1}([0-2]|00|01|10|a|b|rc|alpha|dev|pre|p|sp|snapshot|final|x)){0,5}"
 }
 
 /// Few versions, so that events meet.

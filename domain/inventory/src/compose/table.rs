@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use model::Problem;
+use model::{PackageKind, Problem};
 
-use crate::ecosystems::{ECOSYSTEMS, condense, problem, want};
+use crate::ecosystems::{ECOSYSTEMS, File, Note, condense, problem, want};
 use crate::layer::{Also, Item, Layer};
 use crate::limits::Limits;
 use crate::links::{self, Budget, TooManyLinks};
@@ -25,7 +25,14 @@ struct Slot<'a> {
     item: &'a Item,
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
+    fn notes(&self) -> Option<&'a [Note]> {
+        match self.item {
+            Item::Executable(notes) => Some(notes),
+            _ => None,
+        }
+    }
+
     const fn is_file(&self) -> bool {
         matches!(self.item, Item::File(_) | Item::Whole(_))
     }
@@ -48,6 +55,9 @@ impl<'a> Table<'a> {
                 // A hard link to what only lower layers have: a runtime makes it before anything is hidden.
                 let below = match item {
                     Item::HardLinkBelow(target) => slots.get(target.as_slice()).filter(|s| s.is_file()),
+                    Item::PerhapsBelow(target) => {
+                        slots.get(target.as_slice()).filter(|s| s.notes().is_some())
+                    }
                     _ => None,
                 };
                 upper.push((path, Slot { layer: number, item: below.map_or(item, |slot| slot.item) }));
@@ -112,6 +122,14 @@ impl<'a> Table<'a> {
         seen
     }
 
+    /// What an ecosystem found in the visible executables.
+    pub(super) fn notes(&self, kind: PackageKind) -> impl Iterator<Item = File<'a>> + '_ {
+        self.slots.iter().flat_map(move |(path, slot)| {
+            let notes = slot.notes().unwrap_or_default().iter().filter(move |note| note.kind == kind);
+            notes.map(|note| File { path, layer: slot.layer, content: &note.content })
+        })
+    }
+
     /// Wanted files that are visible but could not be taken in, and links that lead nowhere.
     pub(super) fn problems(&self, also: &Also) -> Vec<Problem> {
         let mut problems = self.refused();
@@ -174,7 +192,11 @@ impl<'a> Table<'a> {
         match slot.item {
             Item::File(content) => Some((slot.layer, Content::Condensed(content))),
             Item::Whole(content) => Some((slot.layer, Content::Whole(content))),
-            Item::Symlink(_) | Item::HardLink(_) | Item::HardLinkBelow(_) => None,
+            Item::Executable(_)
+            | Item::Symlink(_)
+            | Item::HardLink(_)
+            | Item::HardLinkBelow(_)
+            | Item::PerhapsBelow(_) => None,
         }
     }
 }

@@ -35,7 +35,7 @@ impl Ecosystem for Dpkg {
         &["var/lib/dpkg/status", "var/lib/dpkg/status.d", "var/lib/dpkg/info"]
     }
 
-    /// Of lists, only the files that another ecosystem reads, one a line and without a leading slash.
+    /// Of lists, only the files that another ecosystem may read, one a line and without a leading slash.
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
         let owned = |line: &[u8]| {
             let file = line.strip_prefix(b"/").unwrap_or(line);
@@ -291,10 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn of_lists_only_what_languages_read_is_kept() {
-        let list = b"/.\n/usr/bin/x\n/usr/share/nodejs/acorn/package.json\n".to_vec();
+    fn of_lists_only_what_may_hold_packages_of_languages_is_kept() {
+        let list = b"/.\n/usr/share/doc/x\n/usr/bin/x\n/usr/share/nodejs/acorn/package.json\n".to_vec();
         let kept = Dpkg.condense(b"var/lib/dpkg/info/node-acorn.list", list);
-        assert_eq!(kept, b"usr/share/nodejs/acorn/package.json");
+        assert_eq!(kept, b"usr/bin/x\nusr/share/nodejs/acorn/package.json");
         let sums = b"d41d8cd98f00b204e9800998ecf8427e  usr/lib/python3/x.egg-info\nshort\n".to_vec();
         let kept = Dpkg.condense(b"var/lib/dpkg/status.d/x.md5sums", sums);
         assert_eq!(kept, b"usr/lib/python3/x.egg-info");

@@ -11,9 +11,14 @@
 
 use std::fs;
 
-use model::{Component, Distro, Problem};
+use model::{Component, Distro, PackageKind, Problem};
 
 use super::{ECOSYSTEMS, Ecosystem, File};
+
+/// Those that read files by their paths. Go's executables are made in Go's own tests.
+fn readers_of_files() -> impl Iterator<Item = &'static dyn Ecosystem> {
+    ECOSYSTEMS.iter().copied().filter(|e| ![PackageKind::Golang, PackageKind::Maven].contains(&e.kind()))
+}
 
 struct Fixture {
     files: Vec<(String, Vec<u8>)>,
@@ -58,15 +63,15 @@ fn line(c: &Component) -> String {
 
 #[test]
 fn fixtures_hold() {
-    for ecosystem in ECOSYSTEMS {
-        let fixture = fixture(*ecosystem);
+    for ecosystem in readers_of_files() {
+        let fixture = fixture(ecosystem);
         let kind = ecosystem.kind().as_str();
         for (path, _) in &fixture.files {
             let takers: Vec<_> =
                 ECOSYSTEMS.iter().filter(|e| e.wants(path.as_bytes())).map(|e| e.kind()).collect();
             assert_eq!(takers, [ecosystem.kind()], "{kind}: {path}");
         }
-        let (components, problems) = extract(*ecosystem, &fixture.files);
+        let (components, problems) = extract(ecosystem, &fixture.files);
         let found: Vec<String> = components.iter().map(line).collect();
         assert_eq!(found.join("\n"), fixture.expected, "{kind}");
         let found: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
@@ -77,13 +82,13 @@ fn fixtures_hold() {
 
 #[test]
 fn damaged_files_do_no_harm() {
-    for ecosystem in ECOSYSTEMS {
-        for (path, content) in fixture(*ecosystem).files {
+    for ecosystem in readers_of_files() {
+        for (path, content) in fixture(ecosystem).files {
             for cut in 0..content.len() {
                 let mut flipped = content.clone();
                 flipped[cut] ^= 0xff;
                 for damaged in [content[..cut].to_vec(), content[cut..].to_vec(), flipped] {
-                    let (components, _) = extract(*ecosystem, &[(path.clone(), damaged)]);
+                    let (components, _) = extract(ecosystem, &[(path.clone(), damaged)]);
                     assert!(components.iter().all(|c| !c.name.is_empty() && !c.version.is_empty()));
                 }
             }

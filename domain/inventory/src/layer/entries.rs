@@ -4,6 +4,7 @@
 //! they are read, and sizes, names and ends are taken as Go's `archive/tar` takes them (see `header`).
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::header::{Header, Kind, Pax, Sparse, malformed, text};
 use super::stream::{Stream, cut_off};
@@ -22,6 +23,8 @@ pub(super) struct Entry {
     pub(super) size: u64,
     /// Stored with holes: the bytes in the archive are not the file's.
     pub(super) sparse: bool,
+    /// Permissions.
+    pub(super) mode: u64,
 }
 
 /// Walks a stream. Between two entries the body of the first is read or passed over.
@@ -30,6 +33,8 @@ pub(super) struct Entries<'s, 'b, 'a, R: Read> {
     limits: &'s Limits,
     /// Bytes of the current body that nobody has read, and the padding after it.
     unread: u64,
+    /// Bytes of it that were read to see what it is.
+    start: Vec<u8>,
     padding: u64,
     logical: u64,
     first: bool,
@@ -37,7 +42,7 @@ pub(super) struct Entries<'s, 'b, 'a, R: Read> {
 
 impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
     pub(super) const fn new(stream: &'s mut Stream<'b, 'a, R>, limits: &'s Limits) -> Self {
-        Self { stream, limits, unread: 0, padding: 0, logical: 0, first: true }
+        Self { stream, limits, unread: 0, start: Vec::new(), padding: 0, logical: 0, first: true }
     }
 
     /// The next entry; `None` at the end of the archive.
@@ -62,10 +67,41 @@ impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
 
     /// The whole body of the current entry.
     pub(super) fn body(&mut self) -> Result<Vec<u8>, Fault> {
-        let mut body = Vec::with_capacity(usize::try_from(self.unread.min(64 << 10)).unwrap_or(0));
+        let mut body = std::mem::take(&mut self.start);
+        body.reserve(usize::try_from(self.unread.min(64 << 10)).unwrap_or(0));
         self.stream.append(self.unread, &mut body)?;
         self.unread = 0;
         Ok(body)
+    }
+
+    /// The first bytes of the current entry's body, or all of a shorter one. They remain part of the body.
+    pub(super) fn start(&mut self, count: u64) -> Result<&[u8], Fault> {
+        let more = count.saturating_sub(self.start.len() as u64).min(self.unread);
+        self.stream.append(more, &mut self.start)?;
+        self.unread -= more;
+        Ok(&self.start)
+    }
+
+    /// Parts of the current entry's body, each with where it begins. The first begins with the body and has
+    /// what [`start`](Self::start) gave.
+    pub(super) fn parts(&mut self, ranges: &[Range<u64>]) -> Result<Vec<(u64, Vec<u8>)>, Fault> {
+        let mut bytes = std::mem::take(&mut self.start);
+        let mut at = bytes.len() as u64;
+        let mut parts = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let gap = range.start.saturating_sub(at).min(self.unread);
+            self.stream.skip(gap)?;
+            self.unread -= gap;
+            at += gap;
+            let count = range.end.saturating_sub(at).min(self.unread);
+            // Asked for at once, or a large part would be copied again and again while it grows.
+            bytes.reserve_exact(usize::try_from(count).unwrap_or(0));
+            self.stream.append(count, &mut bytes)?;
+            self.unread -= count;
+            at += count;
+            parts.push((range.start, std::mem::take(&mut bytes)));
+        }
+        Ok(parts)
     }
 
     fn header(&mut self) -> Result<Option<(Header, [u8; 512])>, Fault> {
@@ -96,8 +132,9 @@ impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
         }
     }
 
-    const fn expect(&mut self, size: u64) {
+    fn expect(&mut self, size: u64) {
         self.unread = size;
+        self.start.clear();
         self.padding = size.wrapping_neg() % 512;
     }
 
@@ -139,6 +176,7 @@ impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
         }
         Ok(Entry {
             kind: header.kind(),
+            mode: header.mode,
             size: self.unread,
             sparse,
             name: header.name,

@@ -24,6 +24,8 @@ pub(super) struct Header {
     pub(super) link_name: Vec<u8>,
     /// Bytes that follow in the archive, before padding.
     pub(super) size: u64,
+    /// Permissions. A field that is no number counts as "may be run": better one look too many.
+    pub(super) mode: u64,
     gnu: bool,
 }
 
@@ -41,7 +43,8 @@ impl Header {
             name = [prefix, &name].join(&b'/');
         }
         let size = number(&block[124..136])?;
-        Ok(Self { type_flag: block[156], name, link_name: text(&block[157..257]).to_vec(), size, gnu })
+        let mode = number(&block[100..108]).unwrap_or(0o777);
+        Ok(Self { type_flag: block[156], name, link_name: text(&block[157..257]).to_vec(), size, mode, gnu })
     }
 
     /// The sum of the block's bytes with the field itself as spaces; old tars summed signed bytes.

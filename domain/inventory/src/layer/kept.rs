@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::nodes::{Mark, Node, Nodes};
+use crate::ecosystems::Note;
 use crate::error::{Fault, Reason};
 use crate::limits::Limits;
 use crate::links::{self, Budget};
@@ -16,6 +17,14 @@ use crate::path;
 /// What takes memory for an entry of the table besides its bytes.
 const OVERHEAD_BYTES: usize = 96;
 
+/// What a path takes in the table of numbers.
+const PATH_BYTES: usize = 16;
+
+/// What kept bytes and paths take, roughly.
+pub(crate) const fn memory(kept_bytes: usize, paths: usize) -> u64 {
+    kept_bytes.saturating_add(paths.saturating_mul(PATH_BYTES)) as u64
+}
+
 /// Something kept at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
@@ -23,12 +32,16 @@ pub(crate) enum Item {
     File(Arc<[u8]>),
     /// A file that only links make wanted, with all of its content: under which name is not known yet.
     Whole(Arc<[u8]>),
+    /// An executable, with what was found in it: never nothing.
+    Executable(Arc<[Note]>),
     /// A symbolic link, with its target as written.
     Symlink(Vec<u8>),
     /// A hard link at a wanted path to a file of this layer that was not kept.
     HardLink(Vec<u8>),
     /// A hard link at a wanted path to what must then be in a lower layer.
     HardLinkBelow(Vec<u8>),
+    /// The same at another path: it matters if that file is an executable in which something was found.
+    PerhapsBelow(Vec<u8>),
 }
 
 /// A layer while its entries come in.
@@ -143,10 +156,18 @@ impl<'a> Kept<'a> {
         Ok(())
     }
 
+    /// What is in memory for this layer, roughly.
+    pub(super) fn memory(&self) -> u64 {
+        memory(self.bytes, self.nodes.len())
+    }
+
     fn keep(&mut self, path: Vec<u8>, item: Item) -> Result<(), Fault> {
         let content = match &item {
             Item::File(content) | Item::Whole(content) => content.len(),
-            Item::Symlink(to) | Item::HardLink(to) | Item::HardLinkBelow(to) => to.len(),
+            Item::Executable(notes) => notes.iter().map(|note| note.content.len() + OVERHEAD_BYTES).sum(),
+            Item::Symlink(to) | Item::HardLink(to) | Item::HardLinkBelow(to) | Item::PerhapsBelow(to) => {
+                to.len()
+            }
         };
         self.charge(path.len() + content)?;
         self.items.insert(path, item);

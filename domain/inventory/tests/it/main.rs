@@ -4,8 +4,10 @@
 
 mod bad_images;
 mod composing;
+mod executables;
 mod layers;
 mod overlay_model;
+mod package_databases;
 mod purl_spec;
 mod real_images;
 mod second_opinion;

@@ -9,7 +9,7 @@ use serde_json::Value;
 fn cases_of_the_specification_hold() {
     let Some(data) = crate::support::shared_data() else { return };
     let mut cases = 0;
-    for kind in ["deb", "npm", "pypi", "specification"] {
+    for kind in ["cargo", "deb", "golang", "npm", "pypi", "specification"] {
         let bytes = fs::read(data.join(format!("purl/{kind}-test.json"))).unwrap();
         let document: Value = serde_json::from_slice(&bytes).unwrap();
         for case in document["tests"].as_array().unwrap() {

@@ -1,0 +1,179 @@
+//! apk: the database of installed packages, `lib/apk/db/installed`.
+//!
+//! Format: apk-installed-db(5), one letter and a colon before each field, an empty line after each package: `P`
+//! name, `V` version, `A` architecture, `o` origin (what it was built from, at the same version), `F` a directory and
+//! `R` each file in it.
+
+use std::collections::HashMap;
+
+use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
+
+use super::{Ecosystem, File, want_by_language, word};
+use crate::purl::{InvalidPurl, PurlBuilder};
+
+const DATABASES: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
+
+pub(super) struct Apk;
+
+impl Ecosystem for Apk {
+    fn kind(&self) -> PackageKind {
+        PackageKind::Apk
+    }
+
+    fn wants(&self, path: &[u8]) -> bool {
+        DATABASES.iter().any(|place| place.as_bytes() == path)
+    }
+
+    fn places(&self) -> &'static [&'static str] {
+        &DATABASES
+    }
+
+    /// What packages are called, and of their files those that another ecosystem reads, with their whole path.
+    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        let mut kept = Vec::new();
+        let mut directory: &[u8] = b"";
+        for line in lines(&content) {
+            match line {
+                [b'P' | b'V' | b'A' | b'o', b':', ..] | [] => line_of(&mut kept, line),
+                [b'F', b':', path @ ..] => directory = path,
+                [b'R', b':', name @ ..] => {
+                    let path = match directory {
+                        b"" => name.to_vec(),
+                        directory => [directory, b"/", name].concat(),
+                    };
+                    if want_by_language(&path) {
+                        line_of(&mut kept, &[b"R:", path.as_slice()].concat());
+                    }
+                }
+                _ => {}
+            }
+        }
+        kept
+    }
+
+    fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
+        let (mut components, mut problems) = (Vec::new(), Vec::new());
+        for file in files {
+            for (number, package) in packages(file.content).enumerate() {
+                match component(&package, file, distro) {
+                    Ok(found) => components.push(found),
+                    Err(why) => problems.push(file.problem(format!("package {}: {why}", number + 1))),
+                }
+            }
+        }
+        (components, problems)
+    }
+
+    fn owned(&self, files: &[File<'_>], components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
+        let purls: HashMap<&str, &Purl> = components.iter().map(|c| (c.name.as_str(), &c.purl)).collect();
+        let owner = |package: &Package<'_>| purls.get(std::str::from_utf8(package.name?).ok()?).copied();
+        let mut owned = Vec::new();
+        for package in files.iter().flat_map(|file| packages(file.content)) {
+            if let Some(owner) = owner(&package) {
+                owned.extend(package.files.iter().map(|path| (path.to_vec(), owner.clone())));
+            }
+        }
+        owned
+    }
+}
+
+/// The fields of one package, condensed.
+#[derive(Default)]
+struct Package<'a> {
+    name: Option<&'a [u8]>,
+    version: Option<&'a [u8]>,
+    architecture: Option<&'a [u8]>,
+    origin: Option<&'a [u8]>,
+    files: Vec<&'a [u8]>,
+}
+
+fn packages(content: &[u8]) -> impl Iterator<Item = Package<'_>> {
+    let mut lines = lines(content).peekable();
+    std::iter::from_fn(move || {
+        while lines.next_if(|line| line.is_empty()).is_some() {}
+        lines.peek()?;
+        let mut package = Package::default();
+        while let Some(line) = lines.next_if(|line| !line.is_empty()) {
+            match line {
+                [b'P', b':', name @ ..] => package.name = Some(name),
+                [b'V', b':', version @ ..] => package.version = Some(version),
+                [b'A', b':', architecture @ ..] => package.architecture = Some(architecture),
+                [b'o', b':', origin @ ..] => package.origin = Some(origin),
+                [b'R', b':', file @ ..] => package.files.push(file),
+                _ => {}
+            }
+        }
+        Some(package)
+    })
+}
+
+fn component(package: &Package<'_>, file: &File<'_>, distro: Option<&Distro>) -> Result<Component, String> {
+    let field = |value: Option<&[u8]>, what: &str| {
+        value.and_then(word).ok_or_else(|| format!("its {what} is missing or not readable"))
+    };
+    let name = field(package.name, "name")?;
+    let version = field(package.version, "version").map_err(|e| format!("{name}: {e}"))?;
+    let architecture = package.architecture.and_then(word);
+    let origin = match package.origin {
+        Some(origin) => word(origin).ok_or_else(|| format!("{name}: its origin is not readable"))?,
+        None => name.clone(),
+    };
+    let purl = purl(&name, &version, architecture.as_deref(), distro).map_err(|e| format!("{name}: {e}"))?;
+    Ok(Component {
+        purl,
+        kind: PackageKind::Apk,
+        name,
+        source: Some(SourcePackage { name: origin, version: version.clone() }),
+        version,
+        architecture,
+        owner: None,
+        locations: vec![file.location()],
+    })
+}
+
+fn purl(
+    name: &str,
+    version: &str,
+    architecture: Option<&str>,
+    distro: Option<&Distro>,
+) -> Result<Purl, InvalidPurl> {
+    let namespace = distro.map_or("alpine", |d| d.id.as_str());
+    let mut purl = PurlBuilder::new("apk", name).namespace(namespace).version(version);
+    if let Some(architecture) = architecture {
+        purl = purl.qualifier("arch", architecture);
+    }
+    if let Some(distro) = distro.filter(|d| !d.version.is_empty()) {
+        purl = purl.qualifier("distro", &format!("{}-{}", distro.id, distro.version));
+    }
+    purl.build()
+}
+
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split(|&b| b == b'\n')
+}
+
+fn line_of(kept: &mut Vec<u8>, line: &[u8]) {
+    kept.extend_from_slice(line);
+    kept.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_languages_are_kept_with_their_whole_path_and_their_owner() {
+        let text = b"P:py3-six\nV:1.16.0-r9\nT:prose\nF:usr/lib/python3.12/site-packages\nR:six.py\n\
+            F:usr/lib/python3.12/site-packages/six-1.16.0.egg-info\nR:PKG-INFO\nZ:Q1x\n\nP:b\nV:2\n";
+        let path = DATABASES[0].as_bytes();
+        let condensed = Apk.condense(path, text.to_vec());
+        assert!(condensed.len() < 120, "{}", String::from_utf8_lossy(&condensed));
+        let file = File { path, layer: 0, content: &condensed };
+        let (components, problems) = Apk.extract(&[file], None);
+        assert_eq!(problems, []);
+        assert_eq!(components.len(), 2);
+        let owned = Apk.owned(&[file], &components);
+        let info = b"usr/lib/python3.12/site-packages/six-1.16.0.egg-info/PKG-INFO".to_vec();
+        assert_eq!(owned, [(info, components[0].purl.clone())]);
+    }
+}

@@ -1,0 +1,62 @@
+//! Rust crates: the list that `cargo auditable` puts into an executable, and `Cargo.lock`.
+//!
+//! Of an executable every crate counts that is part of it. Crates of the kind `build` (build scripts,
+//! procedural macros and what those need) ran on the machine that built it and are left out. A `Cargo.lock`
+//! does not tell these apart, nor what is only for tests, so all of its crates from a registry count.
+
+mod audit;
+mod lock;
+
+use model::{Component, Distro, PackageKind, Problem};
+
+use super::executable::Executable;
+use super::{Ecosystem, File, listing};
+use crate::path;
+use crate::purl::PurlBuilder;
+
+pub(super) struct Cargo;
+
+impl Ecosystem for Cargo {
+    fn kind(&self) -> PackageKind {
+        PackageKind::Cargo
+    }
+
+    /// Not the lock files that come with the sources of crates: whoever uses a crate does not use its lock.
+    fn wants(&self, path: &[u8]) -> bool {
+        if !path.ends_with(b"Cargo.lock") {
+            return false;
+        }
+        let (dir, name) = path::split(path);
+        let mut above = path::components(dir).zip(path::components(dir).skip(1));
+        name == b"Cargo.lock" && !above.any(|pair| pair == (&b"registry"[..], &b"src"[..]))
+    }
+
+    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        lock::lines(&content).into_bytes()
+    }
+
+    fn look_into(&self, executable: &Executable) -> Option<Vec<u8>> {
+        audit::lines(executable).map(String::into_bytes)
+    }
+
+    fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
+        listing::read(files, component)
+    }
+}
+
+fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
+    let purl = PurlBuilder::new("cargo", name).version(version).build();
+    Ok(Component {
+        purl: purl.map_err(|_| "names a crate as no crate is named")?,
+        kind: PackageKind::Cargo,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        architecture: None,
+        source: None,
+        owner: None,
+        locations: vec![file.location()],
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! rpm: the database of installed packages, in each of its three forms, and the manifests of images without one.
+//!
+//! `rpmdb.sqlite` (rpm 4.16 and later), `Packages.db` (SUSE's ndb), `Packages` (Berkeley DB, before) hold one header
+//! for each package; `container-manifest-2` is what Azure Linux leaves in distroless images, one package a line.
+//! A database is condensed at once to the few fields that matter, since layers are held in memory.
+
+mod bdb;
+mod header;
+mod ndb;
+mod sqlite;
+
+use std::collections::HashMap;
+
+use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
+use serde::{Deserialize, Serialize};
+
+use super::{Ecosystem, File, want_by_language, word};
+use crate::path;
+use crate::purl::{InvalidPurl, PurlBuilder};
+
+const FOLDERS: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
+const MANIFEST: &[u8] = b"var/lib/rpmmanifest/container-manifest-2";
+/// More packages than a distribution has.
+const PACKAGES_MAX: usize = 200_000;
+
+/// Gives each header blob of a database to the second argument, until one is refused.
+type Reader = fn(&[u8], &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String>;
+
+/// The files that hold packages, by name.
+const FORMS: [(&[u8], Reader); 3] =
+    [(b"rpmdb.sqlite", sqlite::blobs), (b"Packages.db", ndb::blobs), (b"Packages", bdb::blobs)];
+/// What SQLite has not written into the database yet.
+const JOURNAL: &[u8] = b"rpmdb.sqlite-wal";
+
+pub(super) struct Rpm;
+
+/// A database, condensed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Database {
+    packages: Vec<Package>,
+    problems: Vec<String>,
+}
+
+/// What is read of one package.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) epoch: u32,
+    pub(super) version: String,
+    pub(super) release: String,
+    pub(super) architecture: Option<String>,
+    /// File name of the source package: `bash-5.1.8-4.el9.src.rpm`.
+    pub(super) source: Option<String>,
+    /// Which of its files other ecosystems read, without a leading slash.
+    pub(super) files: Vec<String>,
+}
+
+impl Ecosystem for Rpm {
+    fn kind(&self) -> PackageKind {
+        PackageKind::Rpm
+    }
+
+    fn wants(&self, path: &[u8]) -> bool {
+        let (folder, name) = path::split(path);
+        let known = name == JOURNAL || reader_of(name).is_some();
+        path == MANIFEST || known && FOLDERS.iter().any(|known| known.as_bytes() == folder)
+    }
+
+    fn places(&self) -> &'static [&'static str] {
+        &FOLDERS
+    }
+
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        let name = path::split(path).1;
+        let database = if path == MANIFEST {
+            manifest(&content)
+        } else if let Some(reader) = reader_of(name) {
+            read(reader, &content)
+        } else {
+            let problem = "the database has changes that are not written into it yet";
+            Database {
+                problems: (!content.is_empty()).then(|| problem.to_owned()).into_iter().collect(),
+                ..Database::default()
+            }
+        };
+        serde_json::to_vec(&database).unwrap_or_default()
+    }
+
+    fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
+        let (mut components, mut problems) = (Vec::new(), Vec::new());
+        for file in files {
+            let database = database(file);
+            problems.extend(database.problems.iter().map(|what| file.problem(what)));
+            for package in &database.packages {
+                match component(package, file, distro) {
+                    Ok(found) => components.push(found),
+                    Err(why) => problems.push(file.problem(format!("package {}: {why}", package.name))),
+                }
+            }
+        }
+        (components, problems)
+    }
+
+    fn owned(&self, files: &[File<'_>], components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
+        let purls: HashMap<(&str, &str), &Purl> =
+            components.iter().map(|c| ((c.name.as_str(), c.version.as_str()), &c.purl)).collect();
+        let mut owned = Vec::new();
+        for package in files.iter().flat_map(|file| database(file).packages) {
+            if let Some(owner) = purls.get(&(package.name.as_str(), package.evr().as_str())) {
+                owned.extend(package.files.into_iter().map(|path| (path.into_bytes(), (*owner).clone())));
+            }
+        }
+        owned
+    }
+}
+
+fn reader_of(name: &[u8]) -> Option<Reader> {
+    FORMS.iter().find(|(known, _)| *known == name).map(|(_, reader)| *reader)
+}
+
+fn database(file: &File<'_>) -> Database {
+    serde_json::from_slice(file.content).unwrap_or_default()
+}
+
+fn read(reader: Reader, content: &[u8]) -> Database {
+    let mut database = Database::default();
+    if content.is_empty() {
+        return database; // As rpm leaves it where it uses another of its forms.
+    }
+    let mut take = |blob: &[u8]| {
+        if database.packages.len() >= PACKAGES_MAX {
+            return Err(format!("more than {PACKAGES_MAX} packages"));
+        }
+        match header::package(blob, want_by_language) {
+            Ok(package) => database.packages.extend(package),
+            Err(why) => database.problems.push(why),
+        }
+        Ok(())
+    };
+    if let Err(why) = reader(content, &mut take) {
+        database.problems.push(why);
+    }
+    database
+}
+
+/// Name, version-release, two times, vendor, epoch, size, architecture, epoch number and source, with tabs between.
+fn manifest(content: &[u8]) -> Database {
+    let mut database = Database::default();
+    for (number, line) in (1..).zip(content.split(|&b| b == b'\n')).filter(|(_, line)| !line.is_empty()) {
+        match std::str::from_utf8(line).ok().and_then(manifest_line) {
+            Some(package) if database.packages.len() < PACKAGES_MAX => database.packages.push(package),
+            _ => database.problems.push(format!("line {number} is not a package")),
+        }
+    }
+    database
+}
+
+fn manifest_line(line: &str) -> Option<Package> {
+    let cells: Vec<&str> = line.split('\t').collect();
+    let [name, evr, _, _, _, _, _, architecture, epoch, source, ..] = cells[..] else { return None };
+    let (version, release) = evr.rsplit_once('-')?;
+    let known = |text: &str| (text != "(none)" && !text.is_empty()).then(|| text.to_owned());
+    Some(Package {
+        name: name.to_owned(),
+        epoch: epoch.parse().unwrap_or_default(),
+        version: version.to_owned(),
+        release: release.to_owned(),
+        architecture: known(architecture),
+        source: known(source),
+        files: Vec::new(),
+    })
+}
+
+impl Package {
+    /// `[EPOCH:]VERSION-RELEASE`, as rpm prints it.
+    fn evr(&self) -> String {
+        let Self { epoch, version, release, .. } = self;
+        if *epoch == 0 { format!("{version}-{release}") } else { format!("{epoch}:{version}-{release}") }
+    }
+}
+
+fn component(package: &Package, file: &File<'_>, distro: Option<&Distro>) -> Result<Component, String> {
+    let readable = |text: &str, what: &str| {
+        word(text.as_bytes()).ok_or_else(|| format!("its {what} is missing or not readable"))
+    };
+    let name = readable(&package.name, "name")?;
+    readable(&package.version, "version")?;
+    readable(&package.release, "release")?;
+    let architecture = package.architecture.as_deref().and_then(|text| word(text.as_bytes()));
+    let source = package.source.as_deref().and_then(source);
+    Ok(Component {
+        purl: purl(package, architecture.as_deref(), distro).map_err(|error| error.to_string())?,
+        kind: PackageKind::Rpm,
+        name,
+        version: package.evr(),
+        architecture,
+        source,
+        owner: None,
+        locations: vec![file.location()],
+    })
+}
+
+/// Name and version out of `NAME-VERSION-RELEASE.src.rpm`.
+fn source(file: &str) -> Option<SourcePackage> {
+    let whole = file.strip_suffix(".src.rpm").or_else(|| file.strip_suffix(".nosrc.rpm"))?;
+    let (rest, release) = whole.rsplit_once('-')?;
+    let (name, version) = rest.rsplit_once('-')?;
+    let name = word(name.as_bytes())?;
+    Some(SourcePackage { name, version: word(format!("{version}-{release}").as_bytes())? })
+}
+
+/// purl-spec, type `rpm`: the epoch is a qualifier.
+fn purl(package: &Package, architecture: Option<&str>, distro: Option<&Distro>) -> Result<Purl, InvalidPurl> {
+    let version = format!("{}-{}", package.version, package.release);
+    let mut purl = PurlBuilder::new("rpm", &package.name).version(&version);
+    if let Some(distro) = distro {
+        purl = purl.namespace(&distro.id);
+    }
+    if let Some(architecture) = architecture {
+        purl = purl.qualifier("arch", architecture);
+    }
+    if let Some(distro) = distro.filter(|d| !d.version.is_empty()) {
+        purl = purl.qualifier("distro", &format!("{}-{}", distro.id, distro.version));
+    }
+    if package.epoch != 0 {
+        purl = purl.qualifier("epoch", &package.epoch.to_string());
+    }
+    purl.build()
+}
+
+/// A number of four bytes at an offset, if there is one.
+fn u32_at(bytes: &[u8], at: usize, read: fn([u8; 4]) -> u32) -> Option<u32> {
+    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(read)
+}
+
+/// A number of two bytes at an offset, if there is one.
+fn u16_at(bytes: &[u8], at: usize, read: fn([u8; 2]) -> u16) -> Option<u16> {
+    bytes.get(at..at.checked_add(2)?)?.try_into().ok().map(read)
+}
+
+/// A number that is an offset or a count here.
+fn place(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// How much may be copied out of a database in all: hostile ones point at the same pages again and again.
+struct Allowance(usize);
+
+impl Allowance {
+    fn of(database: &[u8]) -> Self {
+        Self(database.len().saturating_mul(2))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        self.0 = self.0.checked_sub(bytes).ok_or("the database's packages are larger than the database")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

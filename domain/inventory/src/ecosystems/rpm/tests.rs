@@ -1,0 +1,155 @@
+use super::*;
+
+/// A header with these tags: each a tag, a type, a count, and its data.
+fn header(tags: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
+    let (mut index, mut data) = (Vec::new(), Vec::new());
+    for (tag, kind, count, bytes) in tags {
+        let offset = u32::try_from(data.len()).unwrap();
+        [*tag, *kind, offset, *count].iter().for_each(|number| index.extend(number.to_be_bytes()));
+        data.extend_from_slice(bytes);
+    }
+    let lengths = [tags.len(), data.len()].map(|length| u32::try_from(length).unwrap().to_be_bytes());
+    [lengths.concat(), index, data].concat()
+}
+
+fn bash() -> Vec<u8> {
+    header(&[
+        (1000, 6, 1, b"bash\0"),
+        (1001, 6, 1, b"5.1.8\0"),
+        (1002, 6, 1, b"4.el9\0"),
+        (1003, 4, 1, &[0, 0, 0, 2]),
+        (1022, 6, 1, b"x86_64\0"),
+        (1044, 6, 1, b"bash-5.1.8-4.el9.src.rpm\0"),
+        (1116, 4, 2, &[0, 0, 0, 1, 0, 0, 0, 0]),
+        (1117, 8, 2, b"package.json\0README\0"),
+        (1118, 8, 2, b"/usr/share/doc/\0/usr/lib/node_modules/a/\0"),
+    ])
+}
+
+#[test]
+fn a_header_tells_the_package_and_which_of_its_files_matter() {
+    let package = header::package(&bash(), want_by_language).unwrap().unwrap();
+    assert_eq!((package.name.as_str(), package.evr().as_str()), ("bash", "2:5.1.8-4.el9"));
+    assert_eq!(package.files, ["usr/lib/node_modules/a/package.json"]);
+    let key = header(&[(1000, 6, 1, b"gpg-pubkey\0")]);
+    assert_eq!(header::package(&key, want_by_language), Ok(None));
+    assert!(header::package(&header(&[]), want_by_language).is_err());
+}
+
+#[test]
+fn a_damaged_header_does_no_harm() {
+    let whole = bash();
+    for at in 0..whole.len() {
+        drop(header::package(&whole[..at], want_by_language));
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut flipped = whole.clone();
+            flipped[at] = byte;
+            drop(header::package(&flipped, want_by_language));
+        }
+    }
+}
+
+#[test]
+fn a_source_package_is_named_by_its_file() {
+    let named = |file: &str| source(file).map(|source| format!("{} {}", source.name, source.version));
+    assert_eq!(named("almalinux-release-9.0-3.el9.src.rpm").as_deref(), Some("almalinux-release 9.0-3.el9"));
+    assert_eq!(named("x.src.rpm"), None);
+    assert_eq!(named("a-1-1.x86_64.rpm"), None);
+}
+
+#[test]
+fn what_is_no_database_says_so_and_an_empty_one_nothing() {
+    for (_, reader) in FORMS {
+        assert_eq!(read(reader, b"").problems, [""; 0]);
+        assert_eq!(read(reader, &[7; 9000]).problems.len(), 1);
+        assert_eq!(read(reader, b"SQLite format 3\0").problems.len(), 1);
+    }
+    let journal: Database =
+        serde_json::from_slice(&Rpm.condense(b"var/lib/rpm/rpmdb.sqlite-wal", vec![1])).unwrap();
+    assert_eq!(journal.problems.len(), 1);
+}
+
+/// An ndb database with one slot.
+fn ndb(blob_length: u32) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    bytes[..4].copy_from_slice(b"RpmP");
+    bytes[12] = 1;
+    for slot in bytes[32..].chunks_exact_mut(16) {
+        slot[..4].copy_from_slice(b"Slot");
+    }
+    let blob = bash();
+    bytes[36] = 9;
+    bytes[40..44].copy_from_slice(&256_u32.to_le_bytes());
+    bytes.extend_from_slice(b"BlbS");
+    bytes.extend([9, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend(
+        if blob_length == 0 { u32::try_from(blob.len()).unwrap() } else { blob_length }.to_le_bytes(),
+    );
+    bytes.extend(blob);
+    bytes
+}
+
+#[test]
+fn slots_lead_to_packages_and_nowhere_else() {
+    let read = |bytes: &[u8]| {
+        let database = read(ndb::blobs, bytes);
+        (database.packages.len(), database.problems)
+    };
+    assert_eq!(read(&ndb(0)), (1, vec![]));
+    assert_eq!(read(&ndb(u32::MAX)).1, ["a package's place in the database is damaged"]);
+    // All slots at the same package: more than the database holds.
+    let mut greedy = ndb(0);
+    let slot = greedy[32..48].to_vec();
+    for other in greedy[32..4096].chunks_exact_mut(16) {
+        other.copy_from_slice(&slot);
+    }
+    assert_eq!(read(&greedy).1, ["the database's packages are larger than the database"]);
+}
+
+/// A Berkeley DB hash with one item, whose value begins on page 2 and goes on at `next`.
+fn bdb(next: u32) -> Vec<u8> {
+    let blob = bash();
+    let mut bytes = vec![0; 3 * 512];
+    bytes[12..16].copy_from_slice(&0x0006_1561_u32.to_le_bytes());
+    bytes[20..24].copy_from_slice(&512_u32.to_le_bytes());
+    bytes[512 + 20] = 2;
+    bytes[512 + 25] = 13;
+    bytes[512 + 26] = 120;
+    bytes[512 + 28] = 100;
+    bytes[512 + 100] = 3;
+    bytes[512 + 104] = 2;
+    let length = u32::try_from(blob.len()).unwrap();
+    bytes[512 + 108..512 + 112].copy_from_slice(&(length + 9 * u32::from(next != 0)).to_le_bytes());
+    bytes[1024 + 16..1024 + 20].copy_from_slice(&next.to_le_bytes());
+    bytes[1024 + 22..1024 + 24].copy_from_slice(&u16::try_from(blob.len()).unwrap().to_le_bytes());
+    bytes[1024 + 25] = 7;
+    bytes[1050..1050 + blob.len()].copy_from_slice(&blob);
+    bytes
+}
+
+#[test]
+fn overflow_pages_are_followed_and_end() {
+    let read = |next| {
+        let database = read(bdb::blobs, &bdb(next));
+        (database.packages.len(), database.problems.len())
+    };
+    assert_eq!(read(0), (1, 0));
+    // A page that follows itself gives what was asked for, and no more.
+    assert_eq!(read(2), (1, 0));
+    assert_eq!(read(99), (0, 1), "a page that is not there");
+    assert_eq!(read(1), (0, 1), "a page that is none of these");
+}
+
+#[test]
+fn flipped_bytes_of_databases_do_no_harm() {
+    for (reader, bytes) in [(ndb::blobs as Reader, ndb(0)), (bdb::blobs, bdb(0))] {
+        for at in
+            (0..64).chain(512..700).chain(1024..1100).chain(4096..bytes.len()).filter(|at| *at < bytes.len())
+        {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0xff;
+            drop(read(reader, &flipped));
+            drop(read(reader, &flipped[..at]));
+        }
+    }
+}
