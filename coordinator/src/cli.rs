@@ -4,6 +4,7 @@
 //! one line that says what to do next and why.
 
 mod admin;
+mod alone;
 mod cluster;
 mod failure;
 mod feeds;
@@ -54,6 +55,15 @@ enum Command {
     /// Bring an image to the server and have it scanned
     #[command(after_help = submit::EXAMPLES)]
     Submit(submit::Submit),
+    /// Scan an image on this machine, with no server
+    #[command(after_help = alone::scan::EXAMPLES)]
+    Scan(alone::scan::Scan),
+    /// List what is in an image on this machine
+    #[command(after_help = alone::sbom::EXAMPLES)]
+    Sbom(alone::sbom::Sbom),
+    /// Say why a vulnerability holds for an image on this machine, or why it does not
+    #[command(after_help = alone::explain::EXAMPLES)]
+    Explain(alone::explain::Explain),
     /// Follow jobs and give them up
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -89,8 +99,8 @@ enum Command {
     /// Print a page of the documentation that is made from the program
     #[command(hide = true, subcommand)]
     Reference(reference::Reference),
-    /// Show the version
-    Version,
+    /// Show the version, or how versions of packages are ordered
+    Version(alone::versions::Version),
 }
 
 /// Reads the command line, does what it says, and answers how the process ends.
@@ -119,6 +129,9 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
     let server = || Server::new(&client()?);
     let done = match cli.command {
         Command::Submit(command) => return Ok(command.run(&server()?, screen).await?.into()),
+        Command::Scan(command) => return Ok(command.run(screen).await?.into()),
+        Command::Sbom(command) => return Ok(command.run(screen).await?.into()),
+        Command::Explain(command) => return Ok(command.run(screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,
@@ -132,7 +145,7 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Migrate(command) => command.run(env, screen).await,
         Command::Config(command) => command.run(env, screen),
         Command::Reference(page) => page.run(screen),
-        Command::Version => screen.data(format!("starling {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version(command) => command.run(screen),
     };
     done.map(|()| Exit::Ok.into())
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tests::clients::SOON;
 use tests::images::{Image, Layer};
-use tests::{Cli, Point, Tenant, TestCluster};
+use tests::{Cli, FeedFolder, Point, Tenant, TestCluster};
 
 fn user(cluster: &TestCluster, tenant: &Tenant) -> Cli {
     Cli::new(cluster.folder(), &cluster.nodes()[1].address(), tenant.token())
@@ -20,6 +20,41 @@ fn layout(user: &Cli, image: &Image) -> String {
 fn texts<'a>(items: &'a Value, field: &str) -> Vec<&'a str> {
     let items = items.as_array().unwrap_or_else(|| panic!("no list: {items}"));
     items.iter().map(|item| item[field].as_str().unwrap_or_default()).collect()
+}
+
+/// With no server, no token and no home: the same engine on the same inputs.
+#[tokio::test]
+async fn a_scan_without_a_server_finds_byte_for_byte_what_the_cluster_finds() {
+    let cluster = TestCluster::shared().await;
+    cluster.with_small_feed().await;
+    let tenant = cluster.tenant("alone").await;
+    let user = user(&cluster, &tenant);
+    let image = Image::small();
+    let path = layout(&user, &image);
+    let submitted = user.run(&["submit", &path, "--wait", "-o", "json"]).await.json();
+
+    let feed = FeedFolder::small();
+    let advisories = format!("small={}", feed.path().display());
+    let alone = user.run(&["scan", &path, "--advisories", &advisories, "-o", "json"]).await;
+    assert_eq!(alone.code, 0, "{alone:?}");
+    let found = alone.json();
+    assert_eq!(texts(&found["findings"], "package"), texts(&submitted["findings"], "package"));
+    for digest in ["findings_digest", "sbom_digest"] {
+        assert_eq!(found[digest], submitted["verdict"][digest], "{digest}");
+    }
+    let gated = user.run(&["scan", &path, "--advisories", &advisories, "--fail-on", "critical"]).await;
+    assert_eq!(gated.code, 1, "{gated:?}");
+    let empty = FeedFolder::empty();
+    let nothing = user.run(&["scan", &path, "--advisories", &empty.path().display().to_string()]).await;
+    assert_eq!(nothing.code, 4, "no advisory is no clean image: {nothing:?}");
+
+    let why = user.run(&["explain", &path, "CVE-2026-90001", "--advisories", &advisories]).await;
+    assert_eq!(why.code, 0, "{why:?}");
+    for word in ["affected: pkg:npm/starling-npm@1.0.0", "[0, 1.1.0)", "seen in layer 1: app/node_modules"] {
+        assert!(why.out.contains(word), "no {word} in {why:?}");
+    }
+    let sbom = user.run(&["sbom", &path, "-o", "json"]).await;
+    assert_eq!(model::Digest::of(sbom.out.as_bytes()).as_str(), found["sbom_digest"].as_str().unwrap());
 }
 
 #[tokio::test]

@@ -14,7 +14,15 @@ use tests::images::Image;
 use tests::shared_data::{DATES, Expected, FEEDS};
 use tests::{FeedFolder, Settings, SharedData, TestCluster, eventually_ok};
 
-const IMAGES: [&str; 2] = ["node-legacy", "python-legacy"];
+const IMAGES: [&str; 7] = [
+    "alma9-micro-2022",
+    "alpine320-node",
+    "debian12-min",
+    "java-spark",
+    "node-legacy",
+    "python-legacy",
+    "rust-distroless",
+];
 const WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test]

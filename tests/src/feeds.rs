@@ -61,6 +61,11 @@ impl FeedFolder {
         fs::write(self.folder.path().join(name), bytes).expect("the folder can be written");
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its address as a feed source.
     pub fn uri(&self) -> String {
         format!("file://{}", self.folder.path().display())

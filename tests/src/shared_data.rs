@@ -8,9 +8,14 @@ use std::path::PathBuf;
 use crate::FeedFolder;
 use crate::images::Image;
 
-/// The feeds that the expected findings were computed from, without the ecosystems not read yet.
-pub const FEEDS: [&str; 5] = [
+/// The feeds that the expected findings were computed from.
+pub const FEEDS: [&str; 10] = [
+    "almalinux",
+    "alpine-3.20-subset",
+    "crates.io",
     "debian-ubuntu-changelog-derived",
+    "go",
+    "maven-ghsa-subset",
     "npm-ghsa-subset",
     "npm-nodejs-security-wg",
     "npm-retirejs",
@@ -64,10 +69,11 @@ impl SharedData {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         text.lines()
             .map(|line| line.split('\t').collect::<Vec<_>>())
-            .filter(|row| ["npm", "PyPI", "Debian:12"].contains(&row[0]) && row.get(4) != Some(&"os-owned"))
+            .filter(|row| row.get(4) != Some(&"os-owned"))
             .map(|row| Expected {
                 package: row[1].to_owned(),
-                version: row[2].to_owned(),
+                // An epoch of 0 is written by some and not by others.
+                version: row[2].trim_start_matches("0:").to_owned(),
                 advisory: row[3].to_owned(),
             })
             .collect()

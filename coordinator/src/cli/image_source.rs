@@ -1,17 +1,18 @@
 //! Images that lie on this machine: an OCI layout (directory or tar), or a docker archive.
 //!
-//! Nothing is unpacked. A tar archive is indexed once by the places of its members, and each blob is then
+//! Layers are not unpacked. A tar archive is indexed once by the places of its members, and each blob is then
 //! read from its place, as often as it is needed.
 
 mod docker_archive;
 mod layout;
 mod members;
+mod unpack;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use inventory::{DocumentError, Limits, Platform};
+use inventory::{DocumentError, ImageConfig, ImageManifest, LayerDescriptor, Limits, Platform};
 use model::{Digest, ImageDigest};
 
 use members::Members;
@@ -67,8 +68,8 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
-    /// The archive as a whole is compressed.
-    #[error("{} is compressed as a whole, which cannot be read in place", .0.display())]
+    /// The archive as a whole is compressed in a way that is not read.
+    #[error("{} is compressed by something else than gzip or zstd", .0.display())]
     Compressed(PathBuf),
     /// It is neither of the known kinds.
     #[error("{} is neither an OCI layout nor a docker archive: it has no index.json and no manifest.json", .0.display())]
@@ -116,7 +117,7 @@ impl SourceError {
     pub fn advice(&self) -> String {
         match self {
             Self::Compressed(path) => {
-                format!("decompress it first, for example: gunzip -k {}", path.display())
+                format!("decompress it first, for example: bunzip2 -k {}", path.display())
             }
             Self::Unknown(_) | Self::Read { .. } => {
                 "give a directory or tar made by docker save, podman save, skopeo or buildx".to_owned()
@@ -150,6 +151,18 @@ pub(super) fn open(path: &Path, choice: &Choice) -> Result<SourceImage, SourceEr
 }
 
 impl SourceImage {
+    /// Its layers as manifest and configuration tell them, lowest first.
+    pub(super) fn layers(&self) -> Result<Vec<LayerDescriptor>, SourceError> {
+        let config = ImageConfig::parse(&self.config)?;
+        Ok(ImageManifest::parse(&self.manifest)?.layers_of(&config)?)
+    }
+
+    /// A reader over a layer's bytes.
+    pub(super) fn read_layer(&self, digest: &Digest) -> Result<Box<dyn Read + Send>, SourceError> {
+        let blob = self.blobs.iter().find(|blob| blob.digest == *digest);
+        self.read(blob.ok_or_else(|| SourceError::Missing { what: digest.to_string() })?)
+    }
+
     /// A reader over a blob's bytes.
     pub(super) fn read(&self, blob: &Blob) -> Result<Box<dyn Read + Send>, SourceError> {
         self.members.open(&blob.member)

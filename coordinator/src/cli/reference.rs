@@ -60,7 +60,8 @@ fn commands(page: &mut String, path: &str, command: &Command) {
         let path = format!("{path} {}", sub.get_name());
         if sub.has_subcommands() {
             commands(page, &path, sub);
-        } else {
+        }
+        if !sub.is_subcommand_required_set() {
             let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
             let arguments: String = sub.get_positionals().map(argument).collect();
             writeln!(page, "| `{path}{arguments}` | {about} |").expect("a String takes everything");

@@ -58,6 +58,12 @@ impl Screen {
         Ok(())
     }
 
+    /// Data byte for byte, with no line's end added.
+    pub(super) fn exactly(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes)?;
+        Ok(self.out.flush()?)
+    }
+
     /// A line of words. Losing it is no failure.
     pub(super) fn say(&mut self, line: impl std::fmt::Display) {
         drop(writeln!(self.words, "{line}"));

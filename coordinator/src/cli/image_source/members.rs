@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
+use super::unpack::unpacked;
 use super::{DOCUMENT_BYTES, SourceError};
 
 /// More members than any image has; an archive with more is not one.
@@ -20,10 +23,28 @@ pub(super) enum Members {
     /// In a tar archive, at these places.
     Tar {
         /// The archive.
-        path: PathBuf,
+        archive: Archive,
         /// Its members by name.
         places: HashMap<String, Place>,
     },
+}
+
+/// A tar archive, without compression.
+#[derive(Debug)]
+pub(super) enum Archive {
+    /// As it was given.
+    Given(PathBuf),
+    /// What it became unpacked; gone with the value.
+    Unpacked(NamedTempFile),
+}
+
+impl Archive {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Unpacked(file) => file.path(),
+        }
+    }
 }
 
 /// What a member of a tar archive is.
@@ -42,11 +63,13 @@ impl Members {
         if path.metadata().map_err(read)?.is_dir() {
             return Ok(Self::Directory(path.to_owned()));
         }
-        let mut file = File::open(path).map_err(read)?;
-        if is_compressed(&mut file).map_err(read)? {
-            return Err(SourceError::Compressed(path.to_owned()));
-        }
-        Ok(Self::Tar { path: path.to_owned(), places: index(file).map_err(read)? })
+        let unpacked = unpacked(path).map_err(|source| match source.kind() {
+            io::ErrorKind::Unsupported => SourceError::Compressed(path.to_owned()),
+            _ => read(source),
+        })?;
+        let archive = unpacked.map_or_else(|| Archive::Given(path.to_owned()), Archive::Unpacked);
+        let places = index(File::open(archive.path()).map_err(read)?).map_err(read)?;
+        Ok(Self::Tar { archive, places })
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -85,9 +108,9 @@ impl Members {
     fn open_file(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
         match self {
             Self::Directory(root) => Ok(Box::new(File::open(root.join(name))?)),
-            Self::Tar { path, places } => {
+            Self::Tar { archive, places } => {
                 let (offset, size) = file_place(places, name).ok_or(io::ErrorKind::NotFound)?;
-                let mut file = File::open(path)?;
+                let mut file = File::open(archive.path())?;
                 file.seek(SeekFrom::Start(offset))?;
                 Ok(Box::new(file.take(size)))
             }
@@ -95,16 +118,12 @@ impl Members {
     }
 
     fn fault(&self, name: &str, source: io::Error) -> SourceError {
-        let (Self::Directory(path) | Self::Tar { path, .. }) = self;
+        let path = match self {
+            Self::Directory(path) => path,
+            Self::Tar { archive, .. } => archive.path(),
+        };
         SourceError::Read { path: path.join(name), source }
     }
-}
-
-fn is_compressed(file: &mut File) -> io::Result<bool> {
-    let mut magic = [0; 4];
-    let length = file.read(&mut magic)?;
-    file.rewind()?;
-    Ok(matches!(magic[..length], [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [b'B', b'Z', b'h', _]))
 }
 
 /// Reads the headers of a tar archive and seeks over the rest.

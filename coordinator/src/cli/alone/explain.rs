@@ -1,0 +1,102 @@
+//! `starling explain IMAGE VULNERABILITY`: why it holds for the image, or why it does not.
+
+use clap::Args;
+use evaluation::{Answer, Explanation, Reason, explain};
+use serde_json::{Value, json};
+
+use super::super::failure::{Exit, Failure};
+use super::super::json::SCHEMA_VERSION;
+use super::super::list::{Format, Output, pretty};
+use super::super::screen::Screen;
+use super::advisories::Advisories;
+use super::blocking;
+use super::image::Image;
+
+/// Examples for the help.
+pub(in crate::cli) const EXAMPLES: &str = "Examples:
+  starling explain app.tar CVE-2021-44906 --advisories ./osv
+  starling explain ./layout GHSA-xvch-5gv4-984h --advisories debian=./debian,npm=./npm -o json";
+
+/// What to explain.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Explain {
+    #[command(flatten)]
+    image: Image,
+    /// The vulnerability, by any of its names
+    vulnerability: String,
+    #[command(flatten)]
+    advisories: Advisories,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Explain {
+    /// Does it. It ends with 4 where nothing was found and that need not mean anything.
+    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+        let Self { image, vulnerability, advisories, output } = self;
+        let (loaded, explanation) = blocking(move || {
+            let loaded = advisories.load()?;
+            let explanation = explain(&image.read()?.sbom, &loaded.index, &vulnerability);
+            Ok((loaded, explanation))
+        })
+        .await?;
+        loaded.warn(screen);
+        show(&explanation, output.format, screen)?;
+        let affected = explanation.reasons.iter().any(|reason| reason.answer == Answer::Affected);
+        let complete = explanation.evaluation.coverage == model::Coverage::Complete;
+        Ok(if affected || complete { Exit::Ok } else { Exit::Untrusted })
+    }
+}
+
+fn show(explanation: &Explanation, format: Format, screen: &mut Screen) -> Result<(), Failure> {
+    match format {
+        Format::Json => screen.data(pretty(&whole(explanation))?),
+        Format::Jsonl => explanation.reasons.iter().try_for_each(|reason| screen.data(value(reason))),
+        Format::Table => {
+            for reason in &explanation.reasons {
+                lines(reason).iter().try_for_each(|line| screen.data(line))?;
+            }
+            let problems = &explanation.evaluation.problems;
+            screen.data(format!("coverage: {}", explanation.evaluation.coverage.as_str()))?;
+            problems.iter().try_for_each(|p| screen.data(format!("  {}: {}", p.place, p.what)))
+        }
+    }
+}
+
+fn lines(reason: &Reason) -> Vec<String> {
+    let by = match &reason.advisory {
+        Some((advisory, feed)) => format!("  by {advisory} of feed {feed}"),
+        None => String::new(),
+    };
+    let subject = reason.component.as_ref().map_or("the image", |(purl, _)| purl.as_str());
+    let mut lines = vec![format!("{}: {subject}{by}", reason.answer.as_str()), format!("  {}", reason.what)];
+    for location in reason.component.iter().flat_map(|(_, locations)| locations) {
+        lines.push(format!("  seen in layer {}: {}", location.layer, location.path));
+    }
+    lines
+}
+
+fn whole(explanation: &Explanation) -> Value {
+    let problems = explanation.evaluation.problems.iter();
+    let problems: Vec<Value> = problems.map(|p| json!({"place": p.place, "what": p.what})).collect();
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "vulnerability": explanation.vulnerability,
+        "reasons": explanation.reasons.iter().map(value).collect::<Vec<_>>(),
+        "coverage": explanation.evaluation.coverage.as_str(),
+        "problems": problems,
+    })
+}
+
+fn value(reason: &Reason) -> Value {
+    let locations = reason.component.iter().flat_map(|(_, locations)| locations);
+    let locations: Vec<Value> = locations.map(|l| json!({"layer": l.layer, "path": l.path})).collect();
+    json!({
+        "answer": reason.answer.as_str(),
+        "advisory": reason.advisory.as_ref().map(|(id, _)| id),
+        "feed": reason.advisory.as_ref().map(|(_, feed)| feed.as_str()),
+        "purl": reason.component.as_ref().map(|(purl, _)| purl.as_str()),
+        "locations": locations,
+        "what": reason.what,
+    })
+}
