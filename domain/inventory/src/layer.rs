@@ -223,6 +223,8 @@ impl Sieve<'_> {
     /// A link to a symbolic link or to an executable is one, too, and matters anywhere.
     fn hard_link(&self, entry: &Entry, path: &[u8]) -> Option<Item> {
         match self.kept.hard_link(path, &entry.link_name) {
+            // A link to a link that did not matter by its own name.
+            Item::PerhapsBelow(target) if self.wants(path) => Some(Item::HardLinkBelow(target)),
             item @ (Item::Symlink(_) | Item::Executable(_) | Item::PerhapsBelow(_)) => Some(item),
             item if self.wants(path) => Some(item),
             Item::HardLinkBelow(target) => Some(Item::PerhapsBelow(target)),

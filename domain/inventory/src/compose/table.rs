@@ -33,6 +33,11 @@ impl<'a> Slot<'a> {
         }
     }
 
+    /// A link to a link: what the first leads to has to be kept, also where this layer hides the first.
+    const fn is_link_below(&self) -> bool {
+        matches!(self.item, Item::HardLinkBelow(_))
+    }
+
     const fn is_file(&self) -> bool {
         matches!(self.item, Item::File(_) | Item::Whole(_))
     }
@@ -54,7 +59,9 @@ impl<'a> Table<'a> {
             for (path, item) in &layer.items {
                 // A hard link to what only lower layers have: a runtime makes it before anything is hidden.
                 let below = match item {
-                    Item::HardLinkBelow(target) => slots.get(target.as_slice()).filter(|s| s.is_file()),
+                    Item::HardLinkBelow(target) => {
+                        slots.get(target.as_slice()).filter(|s| s.is_file() || s.is_link_below())
+                    }
                     Item::PerhapsBelow(target) => {
                         slots.get(target.as_slice()).filter(|s| s.notes().is_some())
                     }

@@ -118,6 +118,14 @@ fn hard_links_are_files() {
     let chain =
         Tar::new().file("1", egg("a")).hard_link("2", "1").hard_link("3", "2").hard_link("a.egg-info", "3");
     check(&[chain], &["a"]);
+    // Over a name that nobody wants, to what only the layer below has.
+    let below =
+        Tar::new().hard_link("b/1", "b.egg-info").hard_link("c.egg-info", "b/1").file(".wh.b.egg-info", "");
+    check(&[Tar::new().file("b.egg-info", egg("b")), below], &["b"]);
+    // Over two layers, the upper of which hides the name between.
+    let between = Tar::new().hard_link("1", "x/2");
+    let hides = Tar::new().hard_link("a.egg-info", "1").file(".wh.1", "").file(".wh.x", "");
+    check(&[Tar::new().file("x/2", egg("a")), between, hides], &["a"]);
 }
 
 #[test]
