@@ -5,12 +5,15 @@
 
 mod apk;
 mod cargo;
+mod composer;
 mod dpkg;
 pub(crate) mod executable;
+mod gem;
 mod golang;
 mod listing;
 mod maven;
 mod npm;
+mod nuget;
 mod pypi;
 mod rpm;
 #[cfg(test)]
@@ -26,10 +29,13 @@ use crate::path;
 pub(crate) const ECOSYSTEMS: &[&dyn Ecosystem] = &[
     &apk::Apk,
     &cargo::Cargo,
+    &composer::Composer,
     &dpkg::Dpkg,
+    &gem::Gem,
     &golang::Golang,
     &maven::Maven,
     &npm::Npm,
+    &nuget::NuGet,
     &pypi::PyPi,
     &rpm::Rpm,
 ];
@@ -121,6 +127,26 @@ fn want_by_language(path: &[u8]) -> bool {
 pub(crate) fn look_into(executable: &Executable) -> Vec<Note> {
     let note = |e: &&dyn Ecosystem| Some(Note { kind: e.kind(), content: e.look_into(executable)? });
     ECOSYSTEMS.iter().filter_map(note).collect()
+}
+
+/// How many paths an OS package's list may spell out: each costs its whole length, while the list tells a directory
+/// once. Paths beyond it have no owner, which makes their packages count for more, not for less.
+struct PathBudget {
+    left: usize,
+}
+
+impl PathBudget {
+    /// Several times what a list is long, as real lists need.
+    const fn new(list: &[u8]) -> Self {
+        Self { left: list.len().saturating_mul(8) }
+    }
+
+    /// Whether a path of this length may be looked at.
+    fn allows(&mut self, length: usize) -> bool {
+        let fits = length <= Limits::DEFAULT.path_bytes && length <= self.left;
+        self.left = self.left.saturating_sub(length);
+        fits
+    }
 }
 
 /// What is kept of a wanted file.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 
-use super::{Ecosystem, File, want_by_language, word};
+use super::{Ecosystem, File, PathBudget, want_by_language, word};
 use crate::purl::{InvalidPurl, PurlBuilder};
 
 const DATABASES: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
@@ -32,11 +32,13 @@ impl Ecosystem for Apk {
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
         let mut kept = Vec::new();
         let mut directory: &[u8] = b"";
+        // A long directory is joined with each of its files: what is examined is bounded, not only what is kept.
+        let mut budget = PathBudget::new(&content);
         for line in lines(&content) {
             match line {
                 [b'P' | b'V' | b'A' | b'o', b':', ..] | [] => line_of(&mut kept, line),
                 [b'F', b':', path @ ..] => directory = path,
-                [b'R', b':', name @ ..] => {
+                [b'R', b':', name @ ..] if budget.allows(directory.len() + name.len()) => {
                     let path = match directory {
                         b"" => name.to_vec(),
                         directory => [directory, b"/", name].concat(),
@@ -160,6 +162,14 @@ fn line_of(kept: &mut Vec<u8>, line: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_told_once_is_not_spelled_out_without_end() {
+        let directory = format!("F:{}/node_modules/a\n", "d".repeat(3000));
+        let text = format!("P:a\nV:1\n{directory}{}", "R:package.json\n".repeat(5000));
+        let condensed = Apk.condense(DATABASES[0].as_bytes(), text.clone().into_bytes());
+        assert!(condensed.len() > 3000 && condensed.len() < 9 * text.len(), "{}", condensed.len());
+    }
 
     #[test]
     fn files_of_languages_are_kept_with_their_whole_path_and_their_owner() {

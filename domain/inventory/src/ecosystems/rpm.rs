@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 use serde::{Deserialize, Serialize};
 
-use super::{Ecosystem, File, want_by_language, word};
+use super::{Ecosystem, File, PathBudget, want_by_language, word};
+use crate::limits::Limits;
 use crate::path;
 use crate::purl::{InvalidPurl, PurlBuilder};
 
@@ -127,18 +128,20 @@ fn read(reader: Reader, content: &[u8]) -> Database {
     if content.is_empty() {
         return database; // As rpm leaves it where it uses another of its forms.
     }
+    let mut blobs = 0;
     let mut take = |blob: &[u8]| {
-        if database.packages.len() >= PACKAGES_MAX {
-            return Err(format!("more than {PACKAGES_MAX} packages"));
+        blobs += 1;
+        if blobs > PACKAGES_MAX {
+            return Err(format!("it has more than {PACKAGES_MAX} packages"));
         }
         match header::package(blob, want_by_language) {
             Ok(package) => database.packages.extend(package),
-            Err(why) => database.problems.push(why),
+            Err(why) => database.problem(why),
         }
         Ok(())
     };
     if let Err(why) = reader(content, &mut take) {
-        database.problems.push(why);
+        database.problem(why);
     }
     database
 }
@@ -149,7 +152,7 @@ fn manifest(content: &[u8]) -> Database {
     for (number, line) in (1..).zip(content.split(|&b| b == b'\n')).filter(|(_, line)| !line.is_empty()) {
         match std::str::from_utf8(line).ok().and_then(manifest_line) {
             Some(package) if database.packages.len() < PACKAGES_MAX => database.packages.push(package),
-            _ => database.problems.push(format!("line {number} is not a package")),
+            _ => database.problem(format!("line {number} is not a package")),
         }
     }
     database
@@ -169,6 +172,15 @@ fn manifest_line(line: &str) -> Option<Package> {
         source: known(source),
         files: Vec::new(),
     })
+}
+
+impl Database {
+    /// More of them say no more.
+    fn problem(&mut self, what: String) {
+        if self.problems.len() < Limits::DEFAULT.problems {
+            self.problems.push(what);
+        }
+    }
 }
 
 impl Package {

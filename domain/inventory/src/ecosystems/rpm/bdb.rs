@@ -31,7 +31,10 @@ pub(super) fn blobs(content: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), St
             match value.first() {
                 Some(&OFF_PAGE) => take(&database.overflow(value, &mut allowance)?)?,
                 Some(&INLINE) if value.len() <= COUNTER_BYTES => {}
-                Some(&INLINE) => take(&value[1..])?,
+                Some(&INLINE) => {
+                    allowance.take(value.len())?;
+                    take(&value[1..])?;
+                }
                 _ => return Err(DAMAGED.to_owned()),
             }
         }

@@ -1,6 +1,6 @@
 //! One package's header (rpm's "Header Structure"): an index of tags, then what they point at. Numbers are big-endian.
 
-use super::{Package, place, u32_at};
+use super::{Package, PathBudget, place, u32_at};
 
 const NAME: u32 = 1000;
 const VERSION: u32 = 1001;
@@ -45,8 +45,13 @@ pub(super) fn package(blob: &[u8], wanted: fn(&[u8]) -> bool) -> Result<Option<P
 fn files(header: &Header<'_>, wanted: fn(&[u8]) -> bool) -> Vec<String> {
     let directories: Vec<String> = header.strings(DIR_NAMES).collect();
     let named = header.strings(BASE_NAMES).zip(header.numbers(DIR_INDEXES));
+    let mut budget = PathBudget::new(header.data);
     let path = |(base, directory): (String, u32)| {
-        let whole = format!("{}{base}", directories.get(place(directory))?);
+        let directory = directories.get(place(directory))?;
+        if !budget.allows(directory.len() + base.len()) {
+            return None;
+        }
+        let whole = format!("{directory}{base}");
         let path = whole.strip_prefix('/').unwrap_or(&whole);
         wanted(path.as_bytes()).then(|| path.to_owned())
     };

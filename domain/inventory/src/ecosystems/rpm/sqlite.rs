@@ -66,12 +66,17 @@ impl<'a> Database<'a> {
         allowance: &mut Allowance,
         give: &mut dyn FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::from([root]);
         let mut todo = vec![root];
-        while let Some(number) = todo.pop() {
+        let mut visit = |todo: &mut Vec<usize>, number: Option<u32>| {
+            let number = place(number.ok_or(DAMAGED)?);
             if !seen.insert(number) {
-                return Err("the database's pages lead in a circle".to_owned());
+                return Err("the database's pages lead to the same page twice".to_owned());
             }
+            todo.push(number);
+            Ok(())
+        };
+        while let Some(number) = todo.pop() {
             let page = self.page(number).ok_or(DAMAGED)?;
             // The first page begins with the database's own header.
             let start = if number == 1 { HEADER_BYTES } else { 0 };
@@ -81,10 +86,9 @@ impl<'a> Database<'a> {
             let cell = |at: usize| u16_at(page, pointers + 2 * at, u16::from_be_bytes).map(usize::from);
             match kind {
                 INTERIOR_TABLE => {
-                    todo.push(place(u32_at(page, start + 8, u32::from_be_bytes).ok_or(DAMAGED)?));
+                    visit(&mut todo, u32_at(page, start + 8, u32::from_be_bytes))?;
                     for at in (0..cells).rev() {
-                        let child = cell(at).and_then(|cell| u32_at(page, cell, u32::from_be_bytes));
-                        todo.push(place(child.ok_or(DAMAGED)?));
+                        visit(&mut todo, cell(at).and_then(|cell| u32_at(page, cell, u32::from_be_bytes)))?;
                     }
                 }
                 LEAF_TABLE => {

@@ -153,3 +153,28 @@ fn flipped_bytes_of_databases_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn a_directory_told_once_is_not_spelled_out_without_end() {
+    let directory = format!("/{}/node_modules/a/\0", "d".repeat(3000));
+    let files = 5000_u32;
+    let names = b"package.json\0".repeat(files as usize);
+    let indexes = vec![0; 4 * files as usize];
+    let greedy = header(&[
+        (1000, 6, 1, b"x\0"),
+        (1001, 6, 1, b"1\0"),
+        (1002, 6, 1, b"1\0"),
+        (1116, 4, files, &indexes),
+        (1117, 8, files, &names),
+        (1118, 8, 1, directory.as_bytes()),
+    ]);
+    let package = header::package(&greedy, want_by_language).unwrap().unwrap();
+    let spelled: usize = package.files.iter().map(String::len).sum();
+    assert!(!package.files.is_empty() && spelled < 9 * greedy.len(), "{spelled} of {}", greedy.len());
+}
+
+#[test]
+fn problems_of_a_database_are_counted_and_cut() {
+    let lines = "x\n".repeat(5000);
+    assert_eq!(manifest(lines.as_bytes()).problems.len(), Limits::DEFAULT.problems);
+}

@@ -1,0 +1,76 @@
+//! RubyGems: the specification of each installed gem, `specifications/NAME-VERSION.gemspec`.
+//!
+//! A specification is a Ruby program that RubyGems itself writes (`Gem::Specification#to_ruby`), so its lines have one
+//! form: `s.name = "NAME".freeze`, `s.version = "VERSION"`. What has another form is called by the file's name.
+
+use model::{Component, Distro, PackageKind, Problem};
+
+use super::{Ecosystem, File, listing};
+use crate::path;
+use crate::purl::PurlBuilder;
+
+pub(super) struct Gem;
+
+impl Ecosystem for Gem {
+    fn kind(&self) -> PackageKind {
+        PackageKind::Gem
+    }
+
+    fn wants(&self, path: &[u8]) -> bool {
+        if !path.ends_with(b".gemspec") {
+            return false;
+        }
+        let (folder, _) = path::split(path);
+        let (above, last) = path::split(folder);
+        last == b"specifications" || last == b"default" && path::split(above).1 == b"specifications"
+    }
+
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        let text = String::from_utf8_lossy(&content);
+        let name = String::from_utf8_lossy(path::split(path).1);
+        let of_file = of_file_name(name.strip_suffix(".gemspec").unwrap_or(&name));
+        let named = field(&text, "name").zip(field(&text, "version")).or(of_file);
+        match named {
+            Some((name, version)) => listing::package(&name, &version),
+            None => listing::problem("names neither a gem nor its version"),
+        }
+        .into_bytes()
+    }
+
+    fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
+        listing::read(files, component)
+    }
+}
+
+/// The string that `VARIABLE.FIELD = "…"` sets.
+fn field(text: &str, field: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (left, right) = line.split_once('=')?;
+        let (_variable, name) = left.trim().split_once('.')?;
+        let quoted = right.trim().strip_prefix('"').filter(|_| name == field)?;
+        let (value, _) = quoted.split_once('"')?;
+        Some(value.to_owned()).filter(|value| !value.is_empty() && !value.contains(['#', '\\']))
+    })
+}
+
+/// `NAME-VERSION`, or `NAME-VERSION-PLATFORM`.
+fn of_file_name(stem: &str) -> Option<(String, String)> {
+    let begins_version = |(at, _): &(usize, &str)| stem[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    let (at, _) = stem.match_indices('-').find(begins_version)?;
+    let version = stem[at + 1..].split('-').next()?;
+    (at > 0).then(|| (stem[..at].to_owned(), version.to_owned()))
+}
+
+fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
+    let purl = PurlBuilder::new("gem", name).version(version).build();
+    Ok(Component {
+        purl: purl.map_err(|_| "names a gem as none is named")?,
+        kind: PackageKind::Gem,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        architecture: None,
+        source: None,
+        owner: None,
+        locations: vec![file.location()],
+    })
+}
