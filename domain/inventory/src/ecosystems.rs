@@ -14,6 +14,8 @@ mod listing;
 mod maven;
 mod npm;
 mod nuget;
+mod numbers;
+mod of_distro;
 mod pypi;
 mod rpm;
 #[cfg(test)]
@@ -24,6 +26,7 @@ use model::{Component, Distro, Location, PackageKind, Problem, Purl};
 use self::executable::Executable;
 use crate::limits::Limits;
 use crate::path;
+use crate::purl::PurlBuilder;
 
 /// Every package manager whose packages are found.
 pub(crate) const ECOSYSTEMS: &[&dyn Ecosystem] = &[
@@ -101,6 +104,26 @@ pub(crate) struct File<'a> {
 impl File<'_> {
     fn location(&self) -> Location {
         Location { layer: self.layer, path: path::printable(self.path) }
+    }
+
+    /// A package of a language that this file names; `None` where its name makes no package URL.
+    fn component(
+        &self,
+        kind: PackageKind,
+        purl: PurlBuilder,
+        name: &str,
+        version: &str,
+    ) -> Option<Component> {
+        Some(Component {
+            purl: purl.version(version).build().ok()?,
+            kind,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: None,
+            source: None,
+            owner: None,
+            locations: vec![self.location()],
+        })
     }
 
     fn problem(&self, what: impl Into<String>) -> Problem {

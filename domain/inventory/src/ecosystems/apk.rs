@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 
+use super::of_distro::{field, purl};
 use super::{Ecosystem, File, PathBudget, want_by_language, word};
-use crate::purl::{InvalidPurl, PurlBuilder};
 
 const DATABASES: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 
@@ -110,9 +110,6 @@ fn packages(content: &[u8]) -> impl Iterator<Item = Package<'_>> {
 }
 
 fn component(package: &Package<'_>, file: &File<'_>, distro: Option<&Distro>) -> Result<Component, String> {
-    let field = |value: Option<&[u8]>, what: &str| {
-        value.and_then(word).ok_or_else(|| format!("its {what} is missing or not readable"))
-    };
     let name = field(package.name, "name")?;
     let version = field(package.version, "version").map_err(|e| format!("{name}: {e}"))?;
     let architecture = package.architecture.and_then(word);
@@ -120,7 +117,8 @@ fn component(package: &Package<'_>, file: &File<'_>, distro: Option<&Distro>) ->
         Some(origin) => word(origin).ok_or_else(|| format!("{name}: its origin is not readable"))?,
         None => name.clone(),
     };
-    let purl = purl(&name, &version, architecture.as_deref(), distro).map_err(|e| format!("{name}: {e}"))?;
+    let purl = purl(PackageKind::Apk, "alpine", (&name, &version), architecture.as_deref(), distro);
+    let purl = purl.build().map_err(|e| format!("{name}: {e}"))?;
     Ok(Component {
         purl,
         kind: PackageKind::Apk,
@@ -131,23 +129,6 @@ fn component(package: &Package<'_>, file: &File<'_>, distro: Option<&Distro>) ->
         owner: None,
         locations: vec![file.location()],
     })
-}
-
-fn purl(
-    name: &str,
-    version: &str,
-    architecture: Option<&str>,
-    distro: Option<&Distro>,
-) -> Result<Purl, InvalidPurl> {
-    let namespace = distro.map_or("alpine", |d| d.id.as_str());
-    let mut purl = PurlBuilder::new("apk", name).namespace(namespace).version(version);
-    if let Some(architecture) = architecture {
-        purl = purl.qualifier("arch", architecture);
-    }
-    if let Some(distro) = distro.filter(|d| !d.version.is_empty()) {
-        purl = purl.qualifier("distro", &format!("{}-{}", distro.id, distro.version));
-    }
-    purl.build()
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -45,17 +45,8 @@ impl Ecosystem for Cargo {
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
-    let purl = PurlBuilder::new("cargo", name).version(version).build();
-    Ok(Component {
-        purl: purl.map_err(|_| "names a crate as no crate is named")?,
-        kind: PackageKind::Cargo,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let purl = PurlBuilder::new("cargo", name);
+    file.component(PackageKind::Cargo, purl, name, version).ok_or("names a crate as no crate is named")
 }
 
 #[cfg(test)]

@@ -57,18 +57,7 @@ fn line(package: &Value) -> String {
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
-    let purl = match name.split_once('/') {
-        Some((vendor, package)) => PurlBuilder::new("composer", package).namespace(vendor),
-        None => PurlBuilder::new("composer", name),
-    };
-    Ok(Component {
-        purl: purl.version(version).build().map_err(|_| "names a package as none is named")?,
-        kind: PackageKind::Composer,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let (vendor, package) = name.split_once('/').unwrap_or(("", name));
+    let purl = PurlBuilder::new("composer", package).namespace(vendor);
+    file.component(PackageKind::Composer, purl, name, version).ok_or("names a package as none is named")
 }

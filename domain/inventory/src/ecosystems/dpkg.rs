@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 
+use super::of_distro::{field, purl};
 use super::{Ecosystem, File, want_by_language, word};
 use crate::path;
-use crate::purl::{InvalidPurl, PurlBuilder};
 
 const STATUS: &[u8] = b"var/lib/dpkg/status";
 const STATUS_DIR: &[u8] = b"var/lib/dpkg/status.d";
@@ -174,9 +174,6 @@ fn package(
     if !paragraph.is_present() {
         return Ok(None);
     }
-    let field = |value: Option<&[u8]>, what: &str| {
-        value.and_then(word).ok_or_else(|| format!("its {what} is missing or not readable"))
-    };
     let name = field(paragraph.package, "name")?;
     let version = field(paragraph.version, "version").map_err(|e| format!("{name}: {e}"))?;
     let architecture = paragraph.architecture.and_then(word);
@@ -185,8 +182,9 @@ fn package(
     let listed = |list: &str| layers.get(list.as_bytes()).copied();
     let with_architecture = architecture.as_ref().and_then(|a| listed(&format!("{name}:{a}")));
     location.layer = with_architecture.or_else(|| listed(&name)).unwrap_or(location.layer);
+    let purl = purl(PackageKind::Deb, "debian", (&name, &version), architecture.as_deref(), distro);
     Ok(Some(Component {
-        purl: purl(&name, &version, architecture.as_deref(), distro).map_err(|e| format!("{name}: {e}"))?,
+        purl: purl.build().map_err(|e| format!("{name}: {e}"))?,
         kind: PackageKind::Deb,
         name,
         version,
@@ -208,23 +206,6 @@ fn source(field: Option<&[u8]>, name: &str, version: &str) -> Option<SourcePacka
     };
     let named = !name.is_empty() && !version.is_empty();
     named.then(|| SourcePackage { name: name.to_owned(), version: version.to_owned() })
-}
-
-fn purl(
-    name: &str,
-    version: &str,
-    architecture: Option<&str>,
-    distro: Option<&Distro>,
-) -> Result<Purl, InvalidPurl> {
-    let namespace = distro.map_or("debian", |d| d.id.as_str());
-    let mut purl = PurlBuilder::new("deb", name).namespace(namespace).version(version);
-    if let Some(architecture) = architecture {
-        purl = purl.qualifier("arch", architecture);
-    }
-    if let Some(distro) = distro.filter(|d| !d.version.is_empty()) {
-        purl = purl.qualifier("distro", &format!("{}-{}", distro.id, distro.version));
-    }
-    purl.build()
 }
 
 fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -7,13 +7,12 @@
 mod elf;
 mod held;
 mod macho;
-mod numbers;
 mod pe;
 
 use std::ops::Range;
 
 pub(crate) use self::held::{Held, Unread};
-pub(crate) use self::numbers::Order;
+pub(crate) use super::numbers::Order;
 use crate::path;
 
 /// Bytes at the beginning that tell whether a file is an executable …

@@ -62,15 +62,6 @@ fn of_file_name(stem: &str) -> Option<(String, String)> {
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
-    let purl = PurlBuilder::new("gem", name).version(version).build();
-    Ok(Component {
-        purl: purl.map_err(|_| "names a gem as none is named")?,
-        kind: PackageKind::Gem,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let purl = PurlBuilder::new("gem", name);
+    file.component(PackageKind::Gem, purl, name, version).ok_or("names a gem as none is named")
 }

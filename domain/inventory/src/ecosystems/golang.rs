@@ -65,17 +65,8 @@ fn release(go_version: &str) -> Option<&str> {
 /// purl-spec, type `golang`: all but the last part of a module's path is the namespace.
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
     let (namespace, base) = name.rsplit_once('/').unwrap_or(("", name));
-    let purl = PurlBuilder::new("golang", base).namespace(namespace).version(version).build();
-    Ok(Component {
-        purl: purl.map_err(|_| "names a module as no module is named")?,
-        kind: PackageKind::Golang,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let purl = PurlBuilder::new("golang", base).namespace(namespace);
+    file.component(PackageKind::Golang, purl, name, version).ok_or("names a module as no module is named")
 }
 
 #[cfg(test)]

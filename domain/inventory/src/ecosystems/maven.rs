@@ -61,20 +61,9 @@ fn is_archive(name: &str) -> bool {
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
-    let purl = match name.split_once(':') {
-        Some((group, artifact)) => PurlBuilder::new("maven", artifact).namespace(group),
-        None => PurlBuilder::new("maven", name),
-    };
-    Ok(Component {
-        purl: purl.version(version).build().map_err(|_| "names an artifact as none is named")?,
-        kind: PackageKind::Maven,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let (group, artifact) = name.split_once(':').unwrap_or(("", name));
+    let purl = PurlBuilder::new("maven", artifact).namespace(group);
+    file.component(PackageKind::Maven, purl, name, version).ok_or("names an artifact as none is named")
 }
 
 /// One file of the image, while it is read.

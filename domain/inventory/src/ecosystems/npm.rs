@@ -64,17 +64,8 @@ fn component(package: &Package, file: &File<'_>) -> Result<Option<Component>, &'
         Some((scope, base)) if !base.is_empty() => PurlBuilder::new("npm", base).namespace(scope),
         _ => PurlBuilder::new("npm", &name),
     };
-    let purl = purl.version(&version).build().map_err(|_| "has a name that no package has")?;
-    Ok(Some(Component {
-        purl,
-        kind: PackageKind::Npm,
-        name,
-        version,
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    }))
+    let component = file.component(PackageKind::Npm, purl, &name, &version);
+    component.ok_or("has a name that no package has").map(Some)
 }
 
 fn read(content: &[u8]) -> serde_json::Result<Package> {

@@ -48,15 +48,6 @@ struct Document {
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
-    let purl = PurlBuilder::new("nuget", name).version(version).build();
-    Ok(Component {
-        purl: purl.map_err(|_| "names a package as none is named")?,
-        kind: PackageKind::NuGet,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let purl = PurlBuilder::new("nuget", name);
+    file.component(PackageKind::NuGet, purl, name, version).ok_or("names a package as none is named")
 }

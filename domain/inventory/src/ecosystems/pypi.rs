@@ -46,17 +46,8 @@ impl Ecosystem for PyPi {
 fn component(file: &File<'_>) -> Result<Component, &'static str> {
     let name = header(file.content, "Name").and_then(word).ok_or("has no readable Name")?;
     let version = header(file.content, "Version").and_then(word).ok_or("has no readable Version")?;
-    let purl = PurlBuilder::new("pypi", &name).version(&version).build();
-    Ok(Component {
-        purl: purl.map_err(|_| "has a name that no package has")?,
-        kind: PackageKind::PyPi,
-        name,
-        version,
-        architecture: None,
-        source: None,
-        owner: None,
-        locations: vec![file.location()],
-    })
+    let purl = PurlBuilder::new("pypi", &name);
+    file.component(PackageKind::PyPi, purl, &name, &version).ok_or("has a name that no package has")
 }
 
 /// The first header of this name, before the first empty line.

@@ -14,10 +14,11 @@ use std::collections::HashMap;
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 use serde::{Deserialize, Serialize};
 
+use super::numbers::Order;
+use super::of_distro::{field, purl};
 use super::{Ecosystem, File, PathBudget, want_by_language, word};
 use crate::limits::Limits;
 use crate::path;
-use crate::purl::{InvalidPurl, PurlBuilder};
 
 const FOLDERS: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
 const MANIFEST: &[u8] = b"var/lib/rpmmanifest/container-manifest-2";
@@ -192,16 +193,20 @@ impl Package {
 }
 
 fn component(package: &Package, file: &File<'_>, distro: Option<&Distro>) -> Result<Component, String> {
-    let readable = |text: &str, what: &str| {
-        word(text.as_bytes()).ok_or_else(|| format!("its {what} is missing or not readable"))
-    };
+    let readable = |text: &str, what: &str| field(Some(text.as_bytes()), what);
     let name = readable(&package.name, "name")?;
     readable(&package.version, "version")?;
     readable(&package.release, "release")?;
     let architecture = package.architecture.as_deref().and_then(|text| word(text.as_bytes()));
     let source = package.source.as_deref().and_then(source);
+    // In the purl the epoch is a qualifier.
+    let without_epoch = format!("{}-{}", package.version, package.release);
+    let mut purl = purl(PackageKind::Rpm, "", (&name, &without_epoch), architecture.as_deref(), distro);
+    if package.epoch != 0 {
+        purl = purl.qualifier("epoch", &package.epoch.to_string());
+    }
     Ok(Component {
-        purl: purl(package, architecture.as_deref(), distro).map_err(|error| error.to_string())?,
+        purl: purl.build().map_err(|error| error.to_string())?,
         kind: PackageKind::Rpm,
         name,
         version: package.evr(),
@@ -221,38 +226,9 @@ fn source(file: &str) -> Option<SourcePackage> {
     Some(SourcePackage { name, version: word(format!("{version}-{release}").as_bytes())? })
 }
 
-/// purl-spec, type `rpm`: the epoch is a qualifier.
-fn purl(package: &Package, architecture: Option<&str>, distro: Option<&Distro>) -> Result<Purl, InvalidPurl> {
-    let version = format!("{}-{}", package.version, package.release);
-    let mut purl = PurlBuilder::new("rpm", &package.name).version(&version);
-    if let Some(distro) = distro {
-        purl = purl.namespace(&distro.id);
-    }
-    if let Some(architecture) = architecture {
-        purl = purl.qualifier("arch", architecture);
-    }
-    if let Some(distro) = distro.filter(|d| !d.version.is_empty()) {
-        purl = purl.qualifier("distro", &format!("{}-{}", distro.id, distro.version));
-    }
-    if package.epoch != 0 {
-        purl = purl.qualifier("epoch", &package.epoch.to_string());
-    }
-    purl.build()
-}
-
-/// A number of four bytes at an offset, if there is one.
-fn u32_at(bytes: &[u8], at: usize, read: fn([u8; 4]) -> u32) -> Option<u32> {
-    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(read)
-}
-
-/// A number of two bytes at an offset, if there is one.
-fn u16_at(bytes: &[u8], at: usize, read: fn([u8; 2]) -> u16) -> Option<u16> {
-    bytes.get(at..at.checked_add(2)?)?.try_into().ok().map(read)
-}
-
-/// A number that is an offset or a count here.
-fn place(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+/// A number that is an offset or a count.
+fn place(order: Order, bytes: &[u8], at: usize, width: usize) -> Option<usize> {
+    usize::try_from(order.number(bytes, at, width)?).ok()
 }
 
 /// How much may be copied out of a database in all: hostile ones point at the same pages again and again.

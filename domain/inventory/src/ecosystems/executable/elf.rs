@@ -1,7 +1,7 @@
 //! ELF (System V ABI, gabi 4.2, "Object Files" and "Program Loading"): what Linux runs.
 
+use super::Order;
 use super::held::{Held, Unread};
-use super::numbers::Order;
 use super::{Layout, Listed, SEGMENTS_MAX, Segment, range};
 
 pub(super) const MAGIC: &[u8] = b"\x7fELF";

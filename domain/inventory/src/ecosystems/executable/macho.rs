@@ -1,8 +1,8 @@
 //! Mach-O (Apple's `mach-o/loader.h`): programs for macOS. Only the 64-bit form for one machine: a file for
 //! several begins as Java classes do, and is not met in images.
 
+use super::Order;
 use super::held::Held;
-use super::numbers::Order;
 use super::{Layout, Listed, SEGMENTS_MAX, Segment, range};
 
 /// `MH_MAGIC_64`, little-endian.

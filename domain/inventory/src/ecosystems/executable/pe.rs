@@ -1,7 +1,7 @@
 //! PE (Microsoft's "PE Format"): programs for Windows, which packages for Python and Node carry along.
 
+use super::Order;
 use super::held::Held;
-use super::numbers::Order;
 use super::{Layout, Segment, range};
 
 pub(super) const MAGIC: &[u8] = b"MZ";

@@ -1,20 +1,21 @@
 //! One package's header (rpm's "Header Structure"): an index of tags, then what they point at. Numbers are big-endian.
 
-use super::{Package, PathBudget, place, u32_at};
+use super::{Order, Package, PathBudget, place};
 
-const NAME: u32 = 1000;
-const VERSION: u32 = 1001;
-const RELEASE: u32 = 1002;
-const EPOCH: u32 = 1003;
-const ARCH: u32 = 1022;
-const SOURCE_RPM: u32 = 1044;
-const DIR_INDEXES: u32 = 1116;
-const BASE_NAMES: u32 = 1117;
-const DIR_NAMES: u32 = 1118;
+const NAME: u64 = 1000;
+const VERSION: u64 = 1001;
+const RELEASE: u64 = 1002;
+const EPOCH: u64 = 1003;
+const ARCH: u64 = 1022;
+const SOURCE_RPM: u64 = 1044;
+const DIR_INDEXES: u64 = 1116;
+const BASE_NAMES: u64 = 1117;
+const DIR_NAMES: u64 = 1118;
 
-const INT32: u32 = 4;
-const STRINGS: [u32; 3] = [6, 8, 9];
+const INT32: u64 = 4;
+const STRINGS: [u64; 3] = [6, 8, 9];
 
+const BIG: Order = Order::BigEndian;
 const ENTRY_BYTES: usize = 16;
 /// More tags or files than a package has.
 const COUNT_MAX: usize = 2_000_000;
@@ -32,7 +33,7 @@ pub(super) fn package(blob: &[u8], wanted: fn(&[u8]) -> bool) -> Result<Option<P
     }
     let known = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok(Some(Package {
-        epoch: header.numbers(EPOCH).next().unwrap_or_default(),
+        epoch: header.numbers(EPOCH).next().and_then(|epoch| u32::try_from(epoch).ok()).unwrap_or_default(),
         version: text(VERSION),
         release: text(RELEASE),
         architecture: known(text(ARCH)),
@@ -46,8 +47,8 @@ fn files(header: &Header<'_>, wanted: fn(&[u8]) -> bool) -> Vec<String> {
     let directories: Vec<String> = header.strings(DIR_NAMES).collect();
     let named = header.strings(BASE_NAMES).zip(header.numbers(DIR_INDEXES));
     let mut budget = PathBudget::new(header.data);
-    let path = |(base, directory): (String, u32)| {
-        let directory = directories.get(place(directory))?;
+    let path = |(base, directory): (String, usize)| {
+        let directory = directories.get(directory)?;
         if !budget.allows(directory.len() + base.len()) {
             return None;
         }
@@ -65,22 +66,21 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn new(blob: &'a [u8]) -> Option<Self> {
-        let entries = place(u32_at(blob, 0, u32::from_be_bytes)?);
-        let size = place(u32_at(blob, 4, u32::from_be_bytes)?);
+        let (entries, size) = (place(BIG, blob, 0, 4)?, place(BIG, blob, 4, 4)?);
         let index_end = entries.checked_mul(ENTRY_BYTES)?.checked_add(8)?;
         let index = blob.get(8..index_end)?;
         Some(Self { index, data: blob.get(index_end..index_end.checked_add(size)?)? })
     }
 
     /// Type, data from where the tag's begins, and count.
-    fn tag(&self, tag: u32) -> Option<(u32, &'a [u8], usize)> {
-        let field = |entry: &[u8], at| u32_at(entry, at, u32::from_be_bytes);
-        let entry = self.index.chunks_exact(ENTRY_BYTES).find(|entry| field(entry, 0) == Some(tag))?;
-        let data = self.data.get(place(field(entry, 8)?)..)?;
-        Some((field(entry, 4)?, data, place(field(entry, 12)?).min(COUNT_MAX)))
+    fn tag(&self, tag: u64) -> Option<(u64, &'a [u8], usize)> {
+        let entry =
+            self.index.chunks_exact(ENTRY_BYTES).find(|entry| BIG.number(entry, 0, 4) == Some(tag))?;
+        let data = self.data.get(place(BIG, entry, 8, 4)?..)?;
+        Some((BIG.number(entry, 4, 4)?, data, place(BIG, entry, 12, 4)?.min(COUNT_MAX)))
     }
 
-    fn strings(&self, tag: u32) -> impl Iterator<Item = String> + use<'a> {
+    fn strings(&self, tag: u64) -> impl Iterator<Item = String> + use<'a> {
         let (data, count) = match self.tag(tag) {
             Some((kind, data, count)) if STRINGS.contains(&kind) => (data, count),
             _ => (&[][..], 0),
@@ -96,11 +96,11 @@ impl<'a> Header<'a> {
         std::iter::from_fn(next).take(count)
     }
 
-    fn numbers(&self, tag: u32) -> impl Iterator<Item = u32> + use<'a> {
+    fn numbers(&self, tag: u64) -> impl Iterator<Item = usize> + use<'a> {
         let (data, count) = match self.tag(tag) {
             Some((INT32, data, count)) => (data, count),
             _ => (&[][..], 0),
         };
-        data.chunks_exact(4).take(count).filter_map(|four| u32_at(four, 0, u32::from_be_bytes))
+        data.chunks_exact(4).take(count).filter_map(|four| place(BIG, four, 0, 4))
     }
 }

@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 
-use super::{Allowance, place, u16_at, u32_at};
+use super::{Allowance, Order, place};
 
+const BIG: Order = Order::BigEndian;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER_BYTES: usize = 100;
 const INTERIOR_TABLE: u8 = 5;
@@ -42,9 +43,9 @@ impl<'a> Database<'a> {
         if !content.starts_with(MAGIC) {
             return None;
         }
-        let page_bytes = match u16_at(content, 16, u16::from_be_bytes)? {
+        let page_bytes = match place(BIG, content, 16, 2)? {
             1 => 65536,
-            bytes => usize::from(bytes),
+            bytes => bytes,
         };
         let usable = page_bytes.checked_sub(usize::from(*content.get(20)?))?;
         (page_bytes.is_power_of_two() && page_bytes >= 512 && usable >= 480).then_some(Self {
@@ -68,8 +69,8 @@ impl<'a> Database<'a> {
     ) -> Result<(), String> {
         let mut seen = HashSet::from([root]);
         let mut todo = vec![root];
-        let mut visit = |todo: &mut Vec<usize>, number: Option<u32>| {
-            let number = place(number.ok_or(DAMAGED)?);
+        let mut visit = |todo: &mut Vec<usize>, number: Option<usize>| {
+            let number = number.ok_or(DAMAGED)?;
             if !seen.insert(number) {
                 return Err("the database's pages lead to the same page twice".to_owned());
             }
@@ -81,14 +82,14 @@ impl<'a> Database<'a> {
             // The first page begins with the database's own header.
             let start = if number == 1 { HEADER_BYTES } else { 0 };
             let kind = *page.get(start).ok_or(DAMAGED)?;
-            let cells = usize::from(u16_at(page, start + 3, u16::from_be_bytes).ok_or(DAMAGED)?);
+            let cells = place(BIG, page, start + 3, 2).ok_or(DAMAGED)?;
             let pointers = start + if kind == INTERIOR_TABLE { 12 } else { 8 };
-            let cell = |at: usize| u16_at(page, pointers + 2 * at, u16::from_be_bytes).map(usize::from);
+            let cell = |at: usize| place(BIG, page, pointers + 2 * at, 2);
             match kind {
                 INTERIOR_TABLE => {
-                    visit(&mut todo, u32_at(page, start + 8, u32::from_be_bytes))?;
+                    visit(&mut todo, place(BIG, page, start + 8, 4))?;
                     for at in (0..cells).rev() {
-                        visit(&mut todo, cell(at).and_then(|cell| u32_at(page, cell, u32::from_be_bytes)))?;
+                        visit(&mut todo, cell(at).and_then(|cell| place(BIG, page, cell, 4)))?;
                     }
                 }
                 LEAF_TABLE => {
@@ -112,10 +113,10 @@ impl<'a> Database<'a> {
         allowance.take(length)?;
         let local = self.local(length);
         let mut record = rest.get(..local).ok_or(DAMAGED)?.to_vec();
-        let mut next = if local < length { u32_at(rest, local, u32::from_be_bytes) } else { None };
+        let mut next = if local < length { place(BIG, rest, local, 4) } else { None };
         while record.len() < length {
-            let page = next.and_then(|number| self.page(place(number))).ok_or(DAMAGED)?;
-            next = u32_at(page, 0, u32::from_be_bytes);
+            let page = next.and_then(|number| self.page(number)).ok_or(DAMAGED)?;
+            next = place(BIG, page, 0, 4);
             let more = (self.usable - 4).min(length - record.len());
             record.extend_from_slice(page.get(4..4 + more).ok_or(DAMAGED)?);
         }
