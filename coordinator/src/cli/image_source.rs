@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use inventory::{DocumentError, ImageConfig, ImageManifest, LayerDescriptor, Limits, Platform};
+use inventory::{DocumentError, LayerDescriptor, Limits, Platform};
 use model::{Digest, ImageDigest};
 
 use members::Members;
@@ -39,7 +39,9 @@ pub(super) struct SourceImage {
     pub config: Vec<u8>,
     /// How the archive names it.
     pub names: Vec<String>,
-    /// Its layers, each once, lowest first.
+    /// Its layers as manifest and configuration tell them, lowest first.
+    pub layers: Vec<LayerDescriptor>,
+    /// Their blobs, each once, lowest first.
     pub blobs: Vec<Blob>,
     members: Arc<Members>,
 }
@@ -151,12 +153,6 @@ pub(super) fn open(path: &Path, choice: &Choice) -> Result<SourceImage, SourceEr
 }
 
 impl SourceImage {
-    /// Its layers as manifest and configuration tell them, lowest first.
-    pub(super) fn layers(&self) -> Result<Vec<LayerDescriptor>, SourceError> {
-        let config = ImageConfig::parse(&self.config)?;
-        Ok(ImageManifest::parse(&self.manifest)?.layers_of(&config)?)
-    }
-
     /// A reader over a layer's bytes.
     pub(super) fn read_layer(&self, digest: &Digest) -> Result<Box<dyn Read + Send>, SourceError> {
         let blob = self.blobs.iter().find(|blob| blob.digest == *digest);

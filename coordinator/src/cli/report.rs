@@ -32,6 +32,62 @@ pub(super) struct Gate {
     pub max_feed_age: Option<Duration>,
 }
 
+impl Gate {
+    /// The exit code of a result, whoever made it: what was found goes before how far it can be trusted.
+    pub(super) fn judge(
+        self,
+        mut is_found: impl FnMut(Severity) -> bool,
+        coverage: Coverage,
+        mut feed_ages: impl Iterator<Item = Option<Duration>>,
+    ) -> Exit {
+        let mut too_old = |limit| feed_ages.any(|age| age.is_none_or(|age| age > limit));
+        if self.fail_on.is_some_and(&mut is_found) {
+            Exit::Gate
+        } else if coverage != Coverage::Complete || self.max_feed_age.is_some_and(&mut too_old) {
+            Exit::Untrusted
+        } else {
+            Exit::Ok
+        }
+    }
+}
+
+/// A finding as a row of the table.
+pub(super) struct FindingRow<'a> {
+    pub package: &'a str,
+    pub version: &'a str,
+    pub severity: Severity,
+    /// None where it is not fixed.
+    pub fixed: &'a [String],
+    pub vulnerability: String,
+    pub advisories: Vec<&'a str>,
+}
+
+/// Writes findings as a table with an empty line behind it; nothing where there are none.
+pub(super) fn findings_table<'a>(
+    screen: &mut Screen,
+    findings: impl IntoIterator<Item = FindingRow<'a>>,
+) -> Result<(), Failure> {
+    let heads = ["PACKAGE", "VERSION", "SEVERITY", "FIXED IN", "VULNERABILITY", "ADVISORIES"];
+    let mut rows = Rows::new(screen, &heads);
+    for finding in findings {
+        let fixed = finding.fixed.join(", ");
+        let cells = [
+            finding.package.to_owned(),
+            finding.version.to_owned(),
+            finding.severity.to_string(),
+            if fixed.is_empty() { "not fixed".to_owned() } else { fixed },
+            finding.vulnerability,
+            finding.advisories.join(", "),
+        ];
+        rows.row_with_severity(cells, 2, finding.severity);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.show(screen)?;
+    screen.data("")
+}
+
 /// Everything there is to say about an image's result.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Report {
@@ -99,27 +155,7 @@ impl Report {
     }
 
     fn table(&self, screen: &mut Screen) -> Result<(), Failure> {
-        let heads = ["PACKAGE", "VERSION", "SEVERITY", "FIXED IN", "VULNERABILITY", "ADVISORIES"];
-        let mut rows = Rows::new(screen, &heads);
-        for finding in &self.findings {
-            let severity = words::severity(finding.severity());
-            let advisories: Vec<_> = finding.advisories.iter().map(|a| a.advisory.as_str()).collect();
-            let fixed = finding.fixed_versions.join(", ");
-            let cells = [
-                finding.package.clone(),
-                finding.version.clone(),
-                severity.to_string(),
-                if fixed.is_empty() { "not fixed".to_owned() } else { fixed },
-                finding.vulnerability.clone(),
-                advisories.join(", "),
-            ];
-            rows.row_with_severity(cells, 2, severity);
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        rows.show(screen)?;
-        screen.data("")
+        findings_table(screen, self.findings.iter().map(row))
     }
 
     /// The last lines: counts, coverage, age, and what else must be known.
@@ -192,23 +228,25 @@ impl Report {
 
     /// The exit code that follows from the result.
     pub(super) fn exit(&self, gate: Gate) -> Exit {
-        let bad = |limit| {
+        let is_found = |limit| {
             let of = |c: &proto_api::finding::v1::SeverityCount| {
                 words::severity(c.severity()) >= limit && c.findings > 0
             };
             self.counts.by_severity.iter().any(of)
         };
-        let too_old = |limit| {
-            let old = |age: Option<Duration>| age.is_none_or(|age| age > limit);
-            self.verdict.feeds.iter().any(|feed| old(words::duration(feed.age)))
-        };
-        if gate.fail_on.is_some_and(bad) {
-            Exit::Gate
-        } else if self.verdict.coverage() != Coverage::Complete || gate.max_feed_age.is_some_and(too_old) {
-            Exit::Untrusted
-        } else {
-            Exit::Ok
-        }
+        let ages = self.verdict.feeds.iter().map(|feed| words::duration(feed.age));
+        gate.judge(is_found, self.verdict.coverage(), ages)
+    }
+}
+
+fn row(finding: &Finding) -> FindingRow<'_> {
+    FindingRow {
+        package: &finding.package,
+        version: &finding.version,
+        severity: words::severity(finding.severity()),
+        fixed: &finding.fixed_versions,
+        vulnerability: finding.vulnerability.clone(),
+        advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
 }
 

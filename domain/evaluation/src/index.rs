@@ -10,7 +10,7 @@ use advisory::{Advisory, Affected, Ecosystem, scheme};
 use model::{FeedId, Severity};
 use version::{Range, Scheme, Version};
 
-use crate::naming::{Groups, Naming};
+use crate::naming::Naming;
 
 /// The advisories of all feeds. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -136,9 +136,8 @@ struct Builder {
     tables: Tables,
     naming: Naming,
     feed_numbers: BTreeMap<FeedId, u32>,
-    /// Of each source, then of each withdrawn one: the advisory without its packages.
-    heads: Vec<Advisory>,
-    withdrawn: Vec<(u32, Advisory)>,
+    /// What becomes the sources: each advisory's feed, and the advisory without its packages.
+    heads: Vec<(u32, Advisory)>,
 }
 
 impl Builder {
@@ -154,21 +153,20 @@ impl Builder {
         }
         let feed = self.number_of(feed);
         if advisory.withdrawn {
-            self.withdrawn.push((feed, advisory));
+            self.tables.withdrawn.push(source_of(&advisory, feed, advisory.id.as_str().into()));
             return;
         }
         self.naming.add(&advisory);
         if comparable().next().is_none() {
             return;
         }
-        let source = number(self.tables.sources.len());
+        let source = number(self.heads.len());
         for (affected, scheme) in comparable() {
             let entry = entry_of(affected, scheme, source, advisory.severity);
             let packages = self.tables.packages.get_mut(&affected.ecosystem).expect("it was put there above");
             packages.entry(affected.package.as_str().into()).or_default().push(entry);
         }
-        self.tables.sources.push(source_of(&advisory, feed));
-        self.heads.push(advisory);
+        self.heads.push((feed, advisory));
     }
 
     fn number_of(&mut self, feed: FeedId) -> u32 {
@@ -180,15 +178,12 @@ impl Builder {
     }
 
     fn finish(mut self) -> Index {
-        let mut groups = self.naming.groups();
-        for (source, head) in self.tables.sources.iter_mut().zip(&self.heads) {
-            source.be_called(head, &mut groups);
-        }
-        self.tables.withdrawn = self.withdrawn.iter().map(|(feed, head)| source_of(head, *feed)).collect();
+        let groups = self.naming.groups();
+        let sources = self.heads.iter().map(|(feed, head)| source_of(head, *feed, groups.name_of(head)));
+        self.tables.sources = sources.collect();
         for entries in self.tables.packages.values_mut().flat_map(BTreeMap::values_mut) {
             entries.shrink_to_fit();
         }
-        self.tables.sources.shrink_to_fit();
         Index(Arc::new(self.tables))
     }
 }
@@ -197,26 +192,14 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).expect("there are fewer than four billion advisories")
 }
 
-/// The advisory under its own id; [`Source::be_called`] gives it the vulnerability's name.
-fn source_of(advisory: &Advisory, feed: u32) -> Source {
-    let names: BTreeSet<&str> =
-        advisory.aliases.iter().chain(&advisory.upstream).map(String::as_str).collect();
-    let others = names.into_iter().filter(|name| *name != advisory.id);
+fn source_of(advisory: &Advisory, feed: u32, vulnerability: Box<str>) -> Source {
+    let names = advisory.aliases.iter().chain(&advisory.upstream).chain([&advisory.id]);
+    let others: BTreeSet<&str> = names.map(String::as_str).filter(|name| **name != *vulnerability).collect();
     Source {
         id: advisory.id.as_str().into(),
-        vulnerability: advisory.id.as_str().into(),
-        names: others.map(Into::into).collect(),
+        names: others.into_iter().map(Into::into).collect(),
+        vulnerability,
         feed,
-    }
-}
-
-impl Source {
-    fn be_called(&mut self, advisory: &Advisory, groups: &mut Groups<'_>) {
-        self.vulnerability = groups.name_of(advisory);
-        let names = advisory.aliases.iter().chain(&advisory.upstream).chain([&advisory.id]);
-        let others: BTreeSet<&str> = names.map(String::as_str).collect();
-        self.names =
-            others.into_iter().filter(|name| **name != *self.vulnerability).map(Into::into).collect();
     }
 }
 

@@ -18,8 +18,10 @@ pub(crate) struct Naming {
 }
 
 /// The names to choose from, by group.
-pub(crate) struct Groups<'a> {
-    naming: &'a mut Naming,
+pub(crate) struct Groups {
+    numbers: HashMap<Box<str>, usize>,
+    /// The group of each number.
+    roots: Vec<usize>,
     best: BTreeMap<usize, Best>,
 }
 
@@ -47,22 +49,22 @@ impl Naming {
         }
     }
 
-    /// To be asked when all advisories were added.
-    pub(crate) fn groups(&mut self) -> Groups<'_> {
+    /// When all advisories were added.
+    pub(crate) fn groups(mut self) -> Groups {
+        let roots: Vec<usize> = (0..self.parents.len()).map(|at| self.root(at)).collect();
         let mut best: BTreeMap<usize, Best> = BTreeMap::new();
-        let all: Vec<(Box<str>, usize)> = self.numbers.iter().map(|(n, at)| (n.clone(), *at)).collect();
-        for (name, at) in all {
-            let group = best.entry(self.root(at)).or_default();
-            if is_cve(&name) {
-                group.cves.insert(name);
-            } else {
-                let rank = (!name.starts_with("GHSA-"), name);
-                if group.other.as_ref().is_none_or(|other| rank < *other) {
-                    group.other = Some(rank);
-                }
+        for (name, at) in &self.numbers {
+            let group = best.entry(roots[*at]).or_default();
+            if is_cve(name) {
+                group.cves.insert(name.clone());
+                continue;
+            }
+            let rank = (!name.starts_with("GHSA-"), name);
+            if group.other.as_ref().is_none_or(|(later, other)| rank < (*later, other)) {
+                group.other = Some((rank.0, name.clone()));
             }
         }
-        Groups { naming: self, best }
+        Groups { numbers: self.numbers, roots, best }
     }
 
     fn number(&mut self, name: &str) -> usize {
@@ -84,9 +86,9 @@ impl Naming {
     }
 }
 
-impl Groups<'_> {
+impl Groups {
     /// What the advisory's vulnerability is called: its CVE where there is one, else the group's first name.
-    pub(crate) fn name_of(&mut self, advisory: &Advisory) -> Box<str> {
+    pub(crate) fn name_of(&self, advisory: &Advisory) -> Box<str> {
         // What it carries into a distribution (`upstream`) names it too, where it is one CVE.
         let named: BTreeSet<&str> = equal_names(advisory)
             .into_iter()
@@ -98,8 +100,8 @@ impl Groups<'_> {
             1 => return named.into_iter().next().unwrap_or_default().into(),
             _ => return advisory.id.as_str().into(),
         }
-        let number = self.naming.number(&advisory.id);
-        let best = self.best.get(&self.naming.root(number));
+        let number = self.numbers.get(advisory.id.as_str());
+        let best = number.and_then(|number| self.best.get(&self.roots[*number]));
         let cve = best.and_then(|best| best.cves.first());
         let other = best.and_then(|best| best.other.as_ref()).map(|(_, name)| name);
         cve.or(other).cloned().unwrap_or_else(|| advisory.id.as_str().into())
@@ -147,7 +149,7 @@ mod tests {
         let names = |parsed: &[Advisory]| -> Vec<String> {
             let mut naming = Naming::default();
             parsed.iter().for_each(|advisory| naming.add(advisory));
-            let mut groups = naming.groups();
+            let groups = naming.groups();
             parsed.iter().map(|advisory| groups.name_of(advisory).into()).collect()
         };
         assert_eq!(names(&parsed), expected, "{advisories:?}");

@@ -173,6 +173,9 @@ fn read_entries<R: Read>(
     Ok(Layer { nodes: kept.nodes, items: kept.items, refused, kept_bytes: kept.bytes, also })
 }
 
+/// Why a sparse file is not read.
+const HOLES: &str = "is stored with holes, which are not read";
+
 /// Decides about each entry what of it is kept.
 struct Sieve<'a> {
     kept: Kept<'a>,
@@ -245,7 +248,7 @@ impl Sieve<'_> {
         }
         if executable::may_be(entry.mode, path) {
             if entry.sparse {
-                return self.refuse(path, "is stored with holes, which are not read");
+                return self.refuse(path, HOLES);
             }
             if executable::begins(entries.start(MAGIC_BYTES)?) {
                 return self.look_into(entry, entries);
@@ -274,7 +277,7 @@ impl Sieve<'_> {
     ) -> Result<Option<Item>, Fault> {
         let limit = self.limits.file_bytes;
         if entry.sparse {
-            return self.refuse(path, "is stored with holes, which are not read");
+            return self.refuse(path, HOLES);
         }
         if entry.size > limit {
             return self.refuse(path, &format!("has {} bytes, over {limit}", entry.size));

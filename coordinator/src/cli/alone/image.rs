@@ -38,11 +38,10 @@ impl Image {
     pub(in crate::cli) fn read(&self) -> Result<Inventoried, Failure> {
         let choice = Choice { reference: self.reference.clone(), platform: self.platform.clone() };
         let source = image_source::open(&self.image, &choice)?;
-        let layers = source.layers()?;
         let open = |layer: &inventory::LayerDescriptor| -> io::Result<Box<dyn Read + Send>> {
             source.read_layer(&layer.digest).map_err(io::Error::other)
         };
-        let sbom = inventory::scan(&layers, &Limits::DEFAULT, open).map_err(refused)?;
+        let sbom = inventory::scan(&source.layers, &Limits::DEFAULT, open).map_err(refused)?;
         let name = source.names.first().cloned().unwrap_or_else(|| self.image.display().to_string());
         Ok(Inventoried { name, digest: source.digest.to_string(), sbom })
     }

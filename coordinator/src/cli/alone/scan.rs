@@ -4,24 +4,23 @@
 //! a verdict.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use advisory::enrichment::Enrichment;
 use clap::Args;
 use evaluation::{Evaluation, evaluate, findings_digest};
-use model::{Coverage, Digest, Finding, FixState, Severity};
+use model::{Coverage, Digest, Finding, FixState};
 use serde_json::{Value, json};
 
 use super::super::failure::{Exit, Failure};
 use super::super::json::SCHEMA_VERSION;
 use super::super::list::{Format, Output, pretty};
-use super::super::report::Gate;
+use super::super::report::{FindingRow, Gate, findings_table};
 use super::super::screen::Screen;
-use super::super::table::Rows;
 use super::super::words::{count, length};
 use super::advisories::{Advisories, Loaded};
 use super::blocking;
 use super::image::{Image, Inventoried};
+use crate::grpc::convert;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -123,29 +122,21 @@ impl Report {
     }
 
     fn table(&self, screen: &mut Screen) -> Result<(), Failure> {
-        let heads = ["PACKAGE", "VERSION", "SEVERITY", "FIXED IN", "VULNERABILITY", "ADVISORIES"];
-        let mut rows = Rows::new(screen, &heads);
         let mut findings: Vec<&Finding> = self.evaluation.findings.iter().collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        for finding in findings {
-            let advisories: Vec<_> = finding.advisories.iter().map(|a| a.advisory.as_str()).collect();
-            let exploited = if self.is_exploited(finding) { " (exploited)" } else { "" };
-            let fixed = fixed(finding).join(", ");
-            let cells = [
-                finding.package.clone(),
-                finding.version.clone(),
-                finding.severity.to_string(),
-                if fixed.is_empty() { "not fixed".to_owned() } else { fixed },
-                format!("{}{exploited}", finding.vulnerability),
-                advisories.join(", "),
-            ];
-            rows.row_with_severity(cells, 2, finding.severity);
+        findings_table(screen, findings.into_iter().map(|finding| self.row(finding)))
+    }
+
+    fn row<'a>(&self, finding: &'a Finding) -> FindingRow<'a> {
+        let exploited = if self.is_exploited(finding) { " (exploited)" } else { "" };
+        FindingRow {
+            package: &finding.package,
+            version: &finding.version,
+            severity: finding.severity,
+            fixed: fixed(finding),
+            vulnerability: format!("{}{exploited}", finding.vulnerability),
+            advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
         }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        rows.show(screen)?;
-        screen.data("")
     }
 
     /// The last lines: what was counted, how far to trust it, and by which advisories.
@@ -252,18 +243,14 @@ impl Report {
         self.enrichment.is_exploited(names(finding))
     }
 
-    /// The gate counts before trust, as for a verdict.
     fn exit(&self, gate: Gate, fail_on_kev: bool) -> Exit {
-        let bad = |limit: Severity| self.evaluation.findings.iter().any(|f| f.severity >= limit);
-        let exploited = || self.evaluation.findings.iter().any(|finding| self.is_exploited(finding));
-        let too_old = |limit: Duration| self.loaded.feeds.iter().any(|feed| feed.age > limit);
-        if gate.fail_on.is_some_and(bad) || fail_on_kev && exploited() {
-            Exit::Gate
-        } else if self.evaluation.coverage != Coverage::Complete || gate.max_feed_age.is_some_and(too_old) {
-            Exit::Untrusted
-        } else {
-            Exit::Ok
+        let findings = &self.evaluation.findings;
+        if fail_on_kev && findings.iter().any(|finding| self.is_exploited(finding)) {
+            return Exit::Gate;
         }
+        let is_found = |limit| findings.iter().any(|finding| finding.severity >= limit);
+        let ages = self.loaded.feeds.iter().map(|feed| Some(feed.age));
+        gate.judge(is_found, convert::coverage(self.evaluation.coverage), ages)
     }
 }
 

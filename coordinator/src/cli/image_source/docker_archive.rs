@@ -32,13 +32,13 @@ fn image(
     names: Vec<String>,
 ) -> Result<SourceImage, SourceError> {
     let config = members.document(&archived.config)?;
-    let diff_ids = ImageConfig::parse(&config)?.diff_ids;
-    if diff_ids.len() != archived.layers.len() {
-        let (layers, ids) = (archived.layers.len(), diff_ids.len());
+    let parsed = ImageConfig::parse(&config)?;
+    if parsed.diff_ids.len() != archived.layers.len() {
+        let (layers, ids) = (archived.layers.len(), parsed.diff_ids.len());
         return Err(DocumentError::Inconsistent(format!("{layers} layers, but {ids} diff ids")).into());
     }
-    let layers = archived.layers.iter().zip(&diff_ids);
-    let layers = layers.map(|(member, id)| layer(members, member, id)).collect::<Result<Vec<_>, _>>()?;
+    let members_of = archived.layers.iter().zip(&parsed.diff_ids);
+    let all = members_of.map(|(member, id)| layer(members, member, id)).collect::<Result<Vec<_>, _>>()?;
     let manifest = ImageManifest {
         media_type: media_type::OCI_MANIFEST.to_owned(),
         config: Descriptor {
@@ -46,11 +46,12 @@ fn image(
             digest: Digest::of(&config),
             size: config.len() as u64,
         },
-        layers: layers.iter().map(descriptor).collect(),
+        layers: all.iter().map(descriptor).collect(),
     };
+    let layers = manifest.layers_of(&parsed)?;
     let bytes = manifest.to_bytes();
     let mut blobs: Vec<Blob> = Vec::new();
-    for layer in layers {
+    for layer in all {
         if !blobs.iter().any(|blob| blob.digest == layer.digest) {
             blobs.push(layer);
         }
@@ -61,6 +62,7 @@ fn image(
         manifest: bytes,
         config,
         names,
+        layers,
         blobs,
         members: members.clone(),
     })

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use inventory::{
-    DockerArchive, Document, DocumentError, ImageConfig, ImageIndex, ImageManifest, IndexEntry, Platform,
+    DockerArchive, Document, DocumentError, ImageConfig, ImageIndex, ImageManifest, IndexEntry,
+    LayerDescriptor, Platform,
 };
 use model::{Digest, ImageDigest};
 
@@ -28,13 +29,14 @@ pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImag
     let config = blob_document(members, &manifest.config.digest)?;
     let layers = manifest.layers_of(&ImageConfig::parse(&config)?)?;
     let mut blobs: Vec<Blob> = Vec::new();
-    for layer in layers {
+    for layer in &layers {
         let member = member_of(&layer.digest);
         if members.size(&member).is_none() {
             return Err(SourceError::Missing { what: member });
         }
         if !blobs.iter().any(|blob| blob.digest == layer.digest) {
-            blobs.push(Blob { digest: layer.digest, size: layer.size, media_type: layer.media_type, member });
+            let LayerDescriptor { digest, media_type, .. } = layer.clone();
+            blobs.push(Blob { digest, size: layer.size, media_type, member });
         }
     }
     Ok(SourceImage {
@@ -43,6 +45,7 @@ pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImag
         manifest: bytes,
         config,
         names,
+        layers,
         blobs,
         members: members.clone(),
     })
