@@ -10,6 +10,7 @@ mod dpkg;
 pub(crate) mod executable;
 mod gem;
 mod golang;
+mod json;
 mod listing;
 mod maven;
 mod npm;

@@ -40,6 +40,8 @@ pub struct Limits {
     pub lock_bytes: usize,
     /// Packages of one kind that executables and lock files list: a few bytes each, many times that as components.
     pub listed: usize,
+    /// Bytes that are kept of one file's list of packages.
+    pub listing_bytes: usize,
     /// Bytes of an image that are held until it is composed: files, links, and their paths.
     pub kept_bytes: usize,
     /// Links followed for one path (Linux follows 40).
@@ -77,6 +79,7 @@ impl Limits {
         audit_bytes: 8 * MIB,
         lock_bytes: 2 << 20,
         listed: 200_000,
+        listing_bytes: 8 << 20,
         kept_bytes: 64 << 20,
         link_hops: 40,
         link_steps: 10_000_000,

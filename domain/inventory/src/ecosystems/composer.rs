@@ -1,10 +1,14 @@
 //! Composer: `vendor/composer/installed.json`, a list of packages (version 1) or an object that holds it (version 2).
 
+use std::fmt;
+
 use model::{Component, Distro, PackageKind, Problem};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Ecosystem, File, listing};
+use super::json::{Lenient, Package};
+use super::listing::{self, Lines};
+use super::{Ecosystem, File};
 use crate::path;
 use crate::purl::PurlBuilder;
 
@@ -21,12 +25,10 @@ impl Ecosystem for Composer {
     }
 
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
-        let Ok(Installed::First(packages) | Installed::Second { packages }) =
-            serde_json::from_slice(&content)
-        else {
-            return listing::problem("is not a list of packages").into_bytes();
-        };
-        packages.iter().map(line).collect::<String>().into_bytes()
+        match serde_json::from_slice::<Installed>(&content) {
+            Ok(installed) => installed.0.into_bytes(),
+            Err(_) => listing::problem("is not a list of packages").into_bytes(),
+        }
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
@@ -34,23 +36,52 @@ impl Ecosystem for Composer {
     }
 }
 
-/// Entries are read one by one, so that a wrong one costs itself.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Installed {
-    First(Vec<Value>),
-    Second { packages: Vec<Value> },
+/// The lines of a list, or of the list that an object holds as `packages`.
+struct Installed(Lines);
+
+impl<'de> Deserialize<'de> for Installed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListOrObject)
+    }
 }
 
-fn line(package: &Value) -> String {
-    let text = |field: &str| package.get(field).and_then(Value::as_str);
-    match (text("name"), text("version")) {
+struct ListOrObject;
+
+impl<'de> Visitor<'de> for ListOrObject {
+    type Value = Installed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of packages")
+    }
+
+    /// Entries are read one by one, so that a wrong one costs itself.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Installed, A::Error> {
+        let mut lines = Lines::default();
+        while let Some(Lenient(package)) = list.next_element::<Lenient<Package>>()? {
+            lines.push(&line(&package.unwrap_or_default()));
+        }
+        Ok(Installed(lines))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Installed, A::Error> {
+        let mut installed = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "packages" {
+                installed = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        installed.ok_or_else(|| A::Error::missing_field("packages"))
+    }
+}
+
+fn line(package: &Package) -> String {
+    match (&package.name, &package.version) {
         // Tags are often called `v1.2.3`; Composer's versions are not.
         (Some(name), Some(version)) => {
-            let digits = version
-                .strip_prefix(['v', 'V'])
-                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-            listing::package(name, digits.unwrap_or(version))
+            let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+            listing::package(name, version.strip_prefix(['v', 'V']).filter(is_number).unwrap_or(version))
         }
         _ => listing::problem("has an entry without name or version"),
     }
@@ -60,4 +91,19 @@ fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'
     let (vendor, package) = name.split_once('/').unwrap_or(("", name));
     let purl = PurlBuilder::new("composer", package).namespace(vendor);
     file.component(PackageKind::Composer, purl, name, version).ok_or("names a package as none is named")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn a_small_file_makes_no_large_list() {
+        let content = format!("[{}{{}}]", "{},".repeat(500_000));
+        let kept = Composer.condense(b"composer/installed.json", content.into_bytes());
+        assert!(kept.len() < Limits::DEFAULT.listing_bytes + 100, "{}", kept.len());
+        let file = File { path: b"composer/installed.json", layer: 0, content: &kept };
+        assert!(!Composer.extract(&[file], None).1.is_empty());
+    }
 }

@@ -18,6 +18,32 @@ pub(super) fn problem(why: &str) -> String {
     format!("!{why}\n")
 }
 
+/// The lines of a file that may name any number of packages. It costs no more than is read back.
+#[derive(Default)]
+pub(super) struct Lines {
+    text: String,
+    full: bool,
+}
+
+impl Lines {
+    /// Adds a line; one that is too much becomes the last, and says so.
+    pub(super) fn push(&mut self, line: &str) {
+        if self.full {
+            return;
+        }
+        self.full = self.text.len() + line.len() > Limits::DEFAULT.listing_bytes;
+        self.text.push_str(if self.full {
+            "!is not read to its end: it names too many packages\n"
+        } else {
+            line
+        });
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.text.into_bytes()
+    }
+}
+
 /// Reads such lines back: `component` makes a package of a name and a version.
 pub(super) fn read(
     files: &[File<'_>],
@@ -49,6 +75,19 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_beyond_what_is_read_are_one_problem() {
+        let mut lines = Lines::default();
+        let line = package(&"n".repeat(1000), "1");
+        for _ in 0..2 * Limits::DEFAULT.listing_bytes / line.len() {
+            lines.push(&line);
+        }
+        let bytes = lines.into_bytes();
+        assert!(bytes.len() < Limits::DEFAULT.listing_bytes + 100);
+        assert!(bytes.ends_with(b"\n!is not read to its end: it names too many packages\n"));
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'!').count(), 1);
+    }
 
     #[test]
     fn lists_end_where_they_become_absurd() {

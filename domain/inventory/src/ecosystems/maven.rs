@@ -10,7 +10,8 @@ use std::io::{Cursor, Read as _};
 use model::{Component, Distro, PackageKind, Problem};
 use zip::ZipArchive;
 
-use super::{Ecosystem, File, listing};
+use super::listing::{self, Lines};
+use super::{Ecosystem, File};
 use crate::path;
 use crate::purl::PurlBuilder;
 
@@ -45,7 +46,7 @@ impl Ecosystem for Maven {
     }
 
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
-        let mut reading = Reading { lines: String::new(), left: UNPACKED_BYTES };
+        let mut reading = Reading { lines: Lines::default(), left: UNPACKED_BYTES };
         reading.archive(&String::from_utf8_lossy(path::split(path).1), content, DEPTH_MAX);
         reading.lines.into_bytes()
     }
@@ -68,7 +69,7 @@ fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'
 
 /// One file of the image, while it is read.
 struct Reading {
-    lines: String,
+    lines: Lines,
     /// How many bytes may still be unpacked.
     left: u64,
 }
@@ -120,7 +121,7 @@ impl Reading {
         else {
             return false;
         };
-        self.lines.push_str(&listing::package(&format!("{group}:{artifact}"), &version));
+        self.lines.push(&listing::package(&format!("{group}:{artifact}"), &version));
         true
     }
 
@@ -134,10 +135,8 @@ impl Reading {
             manifest.lines().find_map(|line| line.strip_prefix(key)).map(str::trim).filter(|v| !v.is_empty())
         });
         match (cut, of_manifest) {
-            (Some((at, _)), _) if at > 0 => {
-                self.lines.push_str(&listing::package(&stem[..at], &stem[at + 1..]))
-            }
-            (_, Some(version)) => self.lines.push_str(&listing::package(stem, version)),
+            (Some((at, _)), _) if at > 0 => self.lines.push(&listing::package(&stem[..at], &stem[at + 1..])),
+            (_, Some(version)) => self.lines.push(&listing::package(stem, version)),
             // Nothing says which version it is: then it is a file and no package.
             _ => {}
         }
@@ -177,7 +176,7 @@ impl Reading {
     /// Words of the archive are one line, and short.
     fn problem(&mut self, why: &str) {
         let plain: String = why.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect();
-        self.lines.push_str(&listing::problem(&plain));
+        self.lines.push(&listing::problem(&plain));
     }
 }
 

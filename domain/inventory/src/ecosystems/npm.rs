@@ -3,13 +3,9 @@
 //! Only a directory that *is* a package counts: `node_modules/NAME` or `node_modules/@SCOPE/NAME`. Others
 //! are test data, or mark a folder as ES modules. Links (workspaces, pnpm) lead to what is found anyway.
 
-use std::fmt;
-
 use model::{Component, Distro, PackageKind, Problem};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::json::Package;
 use super::{Ecosystem, File, word};
 use crate::path;
 use crate::purl::PurlBuilder;
@@ -53,8 +49,7 @@ impl Ecosystem for Npm {
 
 /// `None` for a folder that is no package: it lacks name or version.
 fn component(package: &Package, file: &File<'_>) -> Result<Option<Component>, &'static str> {
-    let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (name, version) = (text(&package.name), text(&package.version));
+    let (Some(name), Some(version)) = (&package.name, &package.version) else { return Ok(None) };
     if name.is_empty() || version.is_empty() {
         return Ok(None);
     }
@@ -71,41 +66,6 @@ fn component(package: &Package, file: &File<'_>) -> Result<Option<Component>, &'
 fn read(content: &[u8]) -> serde_json::Result<Package> {
     const BOM: &[u8] = b"\xef\xbb\xbf"; // npm takes it off, too.
     serde_json::from_slice(content.strip_prefix(BOM).unwrap_or(content))
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Package {
-    name: Option<Value>,
-    version: Option<Value>,
-}
-
-/// By hand, because a derived one refuses a field said twice, where Node takes the last.
-impl<'de> Deserialize<'de> for Package {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PackageVisitor)
-    }
-}
-
-struct PackageVisitor;
-
-impl<'de> Visitor<'de> for PackageVisitor {
-    type Value = Package;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Package, A::Error> {
-        let mut package = Package::default();
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "name" => package.name = Some(map.next_value()?),
-                "version" => package.version = Some(map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(package)
-    }
 }
 
 #[cfg(test)]

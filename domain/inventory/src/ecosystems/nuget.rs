@@ -1,13 +1,15 @@
 //! NuGet: `*.deps.json` beside a .NET application, which lists the packages that it was published with
 //! (github.com/dotnet/sdk, "runtime configuration files").
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use model::{Component, Distro, PackageKind, Problem};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::{Ecosystem, File, listing};
+use super::json::{Lenient, Wanted};
+use super::listing::{self, Lines};
+use super::{Ecosystem, File};
 use crate::purl::PurlBuilder;
 
 pub(super) struct NuGet;
@@ -22,19 +24,10 @@ impl Ecosystem for NuGet {
     }
 
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
-        let Ok(Document { libraries }) = serde_json::from_slice(&content) else {
-            return listing::problem("is not a list of libraries").into_bytes();
-        };
-        let lines = libraries.iter().filter_map(|(name, library)| {
-            // The application itself and what it was built with are no packages.
-            let kind = library.get("type").and_then(Value::as_str)?;
-            let line = || match name.split_once('/') {
-                Some((name, version)) => listing::package(name, version),
-                None => listing::problem("has a library without version"),
-            };
-            kind.eq_ignore_ascii_case("package").then(line)
-        });
-        lines.collect::<String>().into_bytes()
+        match serde_json::from_slice::<Document>(&content) {
+            Ok(document) => document.libraries.0.into_bytes(),
+            Err(_) => listing::problem("is not a list of libraries").into_bytes(),
+        }
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
@@ -44,7 +37,58 @@ impl Ecosystem for NuGet {
 
 #[derive(Deserialize)]
 struct Document {
-    libraries: BTreeMap<String, Value>,
+    libraries: Libraries,
+}
+
+/// The lines of an object whose keys are `NAME/VERSION`.
+struct Libraries(Lines);
+
+impl<'de> Deserialize<'de> for Libraries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ByName)
+    }
+}
+
+struct ByName;
+
+impl<'de> Visitor<'de> for ByName {
+    type Value = Libraries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("libraries by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Libraries, A::Error> {
+        let mut lines = Lines::default();
+        while let Some((name, Lenient(library))) = map.next_entry::<String, Lenient<Library>>()? {
+            // The application itself and what it was built with are no packages.
+            if library.and_then(|library| library.0).is_some_and(|kind| kind.eq_ignore_ascii_case("package"))
+            {
+                lines.push(&match name.split_once('/') {
+                    Some((name, version)) => listing::package(name, version),
+                    None => listing::problem("has a library without version"),
+                });
+            }
+        }
+        Ok(Libraries(lines))
+    }
+}
+
+/// Its type.
+struct Library(Option<String>);
+
+impl Wanted for Library {
+    fn of_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
+        let mut library = Self(None);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "type" {
+                library.0 = map.next_value::<Lenient<String>>()?.0;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Some(library))
+    }
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
