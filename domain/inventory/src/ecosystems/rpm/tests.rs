@@ -178,3 +178,88 @@ fn problems_of_a_database_are_counted_and_cut() {
     let lines = "x\n".repeat(5000);
     assert_eq!(manifest(lines.as_bytes()).problems.len(), Limits::DEFAULT.problems);
 }
+
+#[test]
+fn items_that_point_at_the_same_pages_again_and_again_are_refused() {
+    let greedy = |value: &[u8]| {
+        let mut bytes = bdb(0);
+        let page = &mut bytes[512..1024];
+        page[20] = 100;
+        for (item, at) in (0..100).zip([460_u16, 448].into_iter().cycle()) {
+            page[26 + 2 * item..28 + 2 * item].copy_from_slice(&at.to_le_bytes());
+        }
+        page[448..448 + value.len()].copy_from_slice(value);
+        read(bdb::blobs, &bytes).problems.pop()
+    };
+    let length = u8::try_from(bash().len() % 256).unwrap();
+    let on_a_page_of_its_own = greedy(&[3, 0, 0, 0, 2, 0, 0, 0, length, u8::from(bash().len() > 255), 0, 0]);
+    let what = "the database's packages are larger than the database";
+    assert_eq!(on_a_page_of_its_own.as_deref(), Some(what));
+    let mut many_inline = vec![0; 8 << 10];
+    many_inline[..1024].copy_from_slice(&bdb(0)[..1024]);
+    many_inline[20..24].copy_from_slice(&4096_u32.to_le_bytes());
+    let page = &mut many_inline[4096..];
+    page[20..22].copy_from_slice(&1000_u16.to_le_bytes());
+    page[25] = 13;
+    for (item, at) in (0..1000).zip([4000_u16, 3000].into_iter().cycle()) {
+        page[26 + 2 * item..28 + 2 * item].copy_from_slice(&at.to_le_bytes());
+    }
+    page[3000] = 1;
+    assert_eq!(read(bdb::blobs, &many_inline).problems.last().map(String::as_str), Some(what));
+}
+
+/// An SQLite database of two pages: the schema, which names the second as the root of the table, and that.
+fn sqlite(root: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 512];
+    bytes[..16].copy_from_slice(b"SQLite format 3\0");
+    bytes[16..18].copy_from_slice(&512_u16.to_be_bytes());
+    // A leaf with one cell: its length, its number, five types, and the columns.
+    let record = [&[6, 23, 29, 29, 1, 13][..], b"table", b"Packages", b"Packages", &[2]].concat();
+    let cell = [&[u8::try_from(record.len()).unwrap(), 1], record.as_slice()].concat();
+    bytes[100] = 13;
+    bytes[104] = 1;
+    bytes[108..110].copy_from_slice(&400_u16.to_be_bytes());
+    bytes[400..400 + cell.len()].copy_from_slice(&cell);
+    bytes.extend_from_slice(root);
+    bytes.resize(1024, 0);
+    bytes
+}
+
+/// A leaf of the table whose cells all are this one row, the more often the larger `cells` is.
+fn leaf(cells: u16) -> Vec<u8> {
+    let blob = bash();
+    let varint =
+        |number: usize| [u8::try_from(number >> 7).unwrap() | 0x80, u8::try_from(number & 0x7f).unwrap()];
+    let record = [&[4, 0][..], &varint(12 + 2 * blob.len()), &blob].concat();
+    let cell = [&varint(record.len())[..], &[1], &record].concat();
+    let mut page = vec![0; 512];
+    let at = 512 - cell.len();
+    page[0] = 13;
+    page[3..5].copy_from_slice(&cells.to_be_bytes());
+    for pointer in page[8..8 + 2 * usize::from(cells)].chunks_exact_mut(2) {
+        pointer.copy_from_slice(&u16::try_from(at).unwrap().to_be_bytes());
+    }
+    page[at..].copy_from_slice(&cell);
+    page
+}
+
+#[test]
+fn the_table_of_an_sqlite_database_is_walked_once() {
+    let read = |root: &[u8]| {
+        let mut database = read(sqlite::blobs, &sqlite(root));
+        (database.packages.len(), database.problems.pop())
+    };
+    assert_eq!(read(&leaf(1)), (1, None));
+    assert_eq!(read(&leaf(60)).1.as_deref(), Some("the database's packages are larger than the database"));
+    // An inner page whose last child is itself.
+    let mut circle = vec![0; 512];
+    (circle[0], circle[11]) = (5, 2);
+    assert_eq!(read(&circle).1.as_deref(), Some("the database's pages lead to the same page twice"));
+    let whole = sqlite(&leaf(1));
+    for at in (0..20).chain(100..110).chain(400..440).chain(512..whole.len()) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0xff;
+        drop(super::read(sqlite::blobs, &flipped));
+        drop(super::read(sqlite::blobs, &flipped[..at]));
+    }
+}
