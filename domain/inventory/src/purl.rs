@@ -125,6 +125,28 @@ pub fn parse(text: &str) -> Result<Purl, InvalidPurl> {
     parts(text)?.build()
 }
 
+/// What a package URL says, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// The type, in lower case.
+    pub kind: String,
+    /// The namespace, its segments with slashes between; empty where there is none.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The version; empty where there is none.
+    pub version: String,
+    /// The qualifiers.
+    pub qualifiers: BTreeMap<String, String>,
+}
+
+/// Reads any spelling of a package URL and gives its parts as the canonical one has them.
+pub fn take_apart(text: &str) -> Result<Parts, InvalidPurl> {
+    let PurlBuilder { kind, namespace, name, version, qualifiers, .. } = parts(text)?.normalise();
+    let (namespace, version) = (namespace.join("/"), version.unwrap_or_default());
+    Ok(Parts { kind, namespace, name, version, qualifiers })
+}
+
 /// Takes a package URL apart, from the right as the specification says.
 fn parts(text: &str) -> Result<PurlBuilder, InvalidPurl> {
     let rest = text.strip_prefix("pkg:").ok_or(InvalidPurl("it does not begin with pkg:"))?;
