@@ -1,0 +1,76 @@
+//! Comma-separated values (RFC 4180): a row for the coverage, for each problem and for each finding.
+
+use crate::{Report, Reported};
+
+const HEAD: [&str; 14] = [
+    "kind",
+    "vulnerability",
+    "aliases",
+    "package",
+    "version",
+    "purl",
+    "severity",
+    "status",
+    "fixed_versions",
+    "exploited",
+    "epss",
+    "advisories",
+    "locations",
+    "note",
+];
+
+pub(crate) fn document(report: &Report) -> String {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut row = |cells: [String; HEAD.len()]| {
+        csv.write_record(cells.map(harmless)).expect("a vector takes everything");
+    };
+    row(HEAD.map(str::to_owned));
+    row(said("coverage", report.coverage.as_str().to_owned()));
+    for problem in &report.problems {
+        row(said("problem", format!("{}: {}", problem.place, problem.what)));
+    }
+    report.findings.iter().for_each(|reported| row(finding(reported)));
+    String::from_utf8(csv.into_inner().expect("a vector takes everything")).expect("it was written from text")
+}
+
+/// A row that is no finding.
+fn said(kind: &str, note: String) -> [String; HEAD.len()] {
+    let mut cells = HEAD.map(|_| String::new());
+    cells[0] = kind.to_owned();
+    cells[HEAD.len() - 1] = note;
+    cells
+}
+
+fn finding(reported: &Reported) -> [String; HEAD.len()] {
+    let finding = &reported.finding;
+    let list = |texts: Vec<&str>| texts.join(" ");
+    let kind = if reported.ignored.is_some() { "suppressed" } else { "finding" };
+    [
+        kind.to_owned(),
+        finding.vulnerability.clone(),
+        finding.aliases.join(" "),
+        finding.package.clone(),
+        finding.version.clone(),
+        finding.purl.to_string(),
+        finding.severity.to_string(),
+        reported.status().to_owned(),
+        reported.fixed_versions().join(" "),
+        reported.exploited.to_string(),
+        reported.epss.map(|(probability, _)| probability.to_string()).unwrap_or_default(),
+        list(finding.advisories.iter().map(|a| a.advisory.as_str()).collect()),
+        list(reported.locations.iter().map(|l| l.path.as_str()).collect()),
+        reported.ignored.as_ref().map(|i| format!("{} (until {})", i.reason, i.expires)).unwrap_or_default(),
+    ]
+}
+
+/// A spreadsheet takes some cells for formulas, and what stands in an image is no one's formula. A scope of npm
+/// (`@babel/core`) is none, and stays as it is.
+fn harmless(cell: String) -> String {
+    let mut letters = cell.chars();
+    let is_formula = match letters.next() {
+        Some('=' | '+' | '-' | '\t' | '\r') => true,
+        Some('@') => !letters.take_while(|c| *c != '/').all(|c| c.is_ascii_lowercase() || c == '-'),
+        _ => false,
+    };
+    if is_formula { format!("'{cell}") } else { cell }
+}

@@ -1,0 +1,99 @@
+//! The JSON report, by `report.schema.json`.
+
+use model::{Location, Problem};
+use serde_json::{Value, json};
+
+use crate::{Report, Reported};
+
+/// Raised when the shape of the JSON changes in a way that breaks readers.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything in one object.
+pub(crate) fn document(report: &Report) -> Value {
+    let mut whole = head(report);
+    let (ignored, counted): (Vec<_>, Vec<_>) = report.findings.iter().partition(|f| f.ignored.is_some());
+    whole["findings"] = counted.into_iter().map(finding).collect();
+    whole["suppressed"] = ignored.into_iter().map(finding).collect();
+    whole
+}
+
+/// The head, and then each finding; lines tell themselves apart by `kind`.
+pub(crate) fn lines(report: &Report) -> String {
+    let tagged = |kind: &str, mut value: Value| {
+        value["kind"] = kind.into();
+        format!("{value}\n")
+    };
+    let kind = |f: &Reported| if f.ignored.is_some() { "suppressed" } else { "finding" };
+    let findings = report.findings.iter().map(|f| tagged(kind(f), finding(f)));
+    [tagged("report", head(report))].into_iter().chain(findings).collect()
+}
+
+fn head(report: &Report) -> Value {
+    let feed = |feed: &crate::Feed| {
+        json!({
+            "feed": feed.id,
+            "advisories": feed.records.map(|(readable, _)| readable),
+            "unreadable": feed.records.map(|(_, unreadable)| unreadable),
+            "age_seconds": feed.age.map(|age| age.as_secs()),
+        })
+    };
+    let aside = |aside: &crate::SetAside| {
+        json!({
+            "purl": aside.purl,
+            "owner": aside.owner,
+            "advisory": aside.advisory,
+            "feed": aside.feed,
+            "reason": aside.reason,
+        })
+    };
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "starling", "version": report.tool},
+        "image": {"name": report.image.name, "digest": report.image.digest},
+        "sbom_digest": report.sbom_digest.as_str(),
+        "findings_digest": report.findings_digest.as_str(),
+        "snapshot": report.snapshot,
+        "coverage": report.coverage.as_str(),
+        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+        "feeds": report.feeds.iter().map(feed).collect::<Vec<_>>(),
+        "set_aside": report.set_aside.iter().map(aside).collect::<Vec<_>>(),
+    })
+}
+
+fn problem(Problem { place, what }: &Problem) -> Value {
+    json!({"place": place, "what": what})
+}
+
+fn finding(reported: &Reported) -> Value {
+    let finding = &reported.finding;
+    let advisory = |a: &model::AdvisoryMatch| {
+        json!({
+            "advisory": a.advisory,
+            "feed": a.feed.as_str(),
+            "reason": a.reason,
+            "fixed_versions": a.fixed_versions,
+        })
+    };
+    let location = |Location { layer, path }: &Location| json!({"layer": layer, "path": path});
+    let mut value = json!({
+        "vulnerability": finding.vulnerability,
+        "aliases": finding.aliases,
+        "purl": finding.purl.as_str(),
+        "package": finding.package,
+        "version": finding.version,
+        "fixed_versions": reported.fixed_versions(),
+        "severity": finding.severity.as_str(),
+        "status": reported.status(),
+        "reason": finding.advisories.first().map(|first| first.reason.as_str()),
+        "exploited": reported.exploited,
+        "epss": reported.epss.map(|(probability, percentile)| {
+            json!({"probability": probability, "percentile": percentile})
+        }),
+        "advisories": finding.advisories.iter().map(advisory).collect::<Vec<_>>(),
+        "locations": reported.locations.iter().map(location).collect::<Vec<_>>(),
+    });
+    if let Some(ignored) = &reported.ignored {
+        value["suppression"] = json!({"reason": ignored.reason, "expires": ignored.expires});
+    }
+    value
+}

@@ -1,0 +1,212 @@
+//! What was found in an image, in the formats that people and other tools read.
+//!
+//! [`Report`] is everything there is to say; each format is one module and one line of [`Format`]. None of them may
+//! hide that a result is not complete: every format says the coverage in the words that its readers look at.
+//! [`ignore`] are the rules by which findings are set aside, each with a reason and a day on which it ends.
+
+mod csv_rows;
+mod gitlab;
+pub mod ignore;
+mod json;
+mod junit;
+mod markdown;
+mod sarif;
+mod template;
+
+use std::time::Duration;
+
+use model::{Coverage, Digest, Finding, FixState, Location, Problem};
+
+use ignore::Ignored;
+
+pub use json::SCHEMA_VERSION;
+pub use template::{TEMPLATE_BYTES, TemplateError};
+
+/// The schema of the JSON report (JSON Schema 2020-12).
+pub const SCHEMA: &str = include_str!("report.schema.json");
+
+/// Everything there is to say about an image's result.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Our own version.
+    pub tool: String,
+    /// What was scanned.
+    pub image: Image,
+    /// Names the list of components.
+    pub sbom_digest: Digest,
+    /// Names the findings, those that are ignored included.
+    pub findings_digest: Digest,
+    /// Names the state of the advisories.
+    pub snapshot: String,
+    /// How far the result can be trusted.
+    pub coverage: Coverage,
+    /// What it lacks.
+    pub problems: Vec<Problem>,
+    /// The feeds that were asked.
+    pub feeds: Vec<Feed>,
+    /// What holds.
+    pub findings: Vec<Reported>,
+    /// Matches that the distributor's word on its own files overrules.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// What was scanned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// How it is called.
+    pub name: String,
+    /// Its manifest's digest; empty where only an SBOM is known.
+    pub digest: String,
+}
+
+/// A feed that was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Its name.
+    pub id: String,
+    /// How many advisories it has, and how many of its records could not be read; where that is known.
+    pub records: Option<(usize, usize)>,
+    /// How old it is, where that is known.
+    pub age: Option<Duration>,
+}
+
+/// A finding with what is known beside it.
+#[derive(Debug, Clone)]
+pub struct Reported {
+    /// The finding.
+    pub finding: Finding,
+    /// Where its component was seen.
+    pub locations: Vec<Location>,
+    /// Whether it is known to be exploited.
+    pub exploited: bool,
+    /// How likely it is exploited: probability and percentile, 0 to 1.
+    pub epss: Option<(f64, f64)>,
+    /// The rule that ignores it.
+    pub ignored: Option<Ignored>,
+}
+
+/// A match that does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// The component.
+    pub purl: String,
+    /// The OS package that its files belong to.
+    pub owner: String,
+    /// The advisory that would apply.
+    pub advisory: String,
+    /// Its feed.
+    pub feed: String,
+    /// The comparison.
+    pub reason: String,
+}
+
+/// The formats of a report, but for the table, which needs a screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One object with everything, by [`SCHEMA`].
+    Json,
+    /// One object a line: the report without findings, then each finding.
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// JUnit XML, for what shows tests.
+    Junit,
+    /// GitLab's container scanning report, 15.
+    Gitlab,
+    /// A table for a comment on a change.
+    Markdown,
+    /// Comma-separated values (RFC 4180).
+    Csv,
+}
+
+impl Format {
+    /// Every format with its word.
+    pub const ALL: [(&str, Self); 7] = [
+        ("json", Self::Json),
+        ("jsonl", Self::Jsonl),
+        ("sarif", Self::Sarif),
+        ("junit", Self::Junit),
+        ("gitlab", Self::Gitlab),
+        ("markdown", Self::Markdown),
+        ("csv", Self::Csv),
+    ];
+}
+
+impl Report {
+    /// The report in a format, with a line's end.
+    pub fn write(&self, format: Format) -> String {
+        match format {
+            Format::Json => pretty(&json::document(self)),
+            Format::Jsonl => json::lines(self),
+            Format::Sarif => pretty(&sarif::document(self)),
+            Format::Junit => junit::document(self),
+            Format::Gitlab => pretty(&gitlab::document(self)),
+            Format::Markdown => markdown::document(self),
+            Format::Csv => csv_rows::document(self),
+        }
+    }
+
+    /// The report as a minijinja template makes it. The template sees the JSON report.
+    pub fn render(&self, template: &str) -> Result<String, TemplateError> {
+        template::render(template, &json::document(self))
+    }
+
+    /// The findings that count.
+    pub fn counted(&self) -> impl Iterator<Item = &Reported> {
+        self.findings.iter().filter(|reported| reported.ignored.is_none())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.coverage == Coverage::Complete
+    }
+
+    /// What must be said of a result that is not complete.
+    fn caveat(&self) -> String {
+        format!("coverage is {}: this is not a clean result", self.coverage.as_str())
+    }
+}
+
+impl Reported {
+    /// Versions in which it is fixed; none where it is not.
+    pub fn fixed_versions(&self) -> &[String] {
+        match &self.finding.fix {
+            FixState::Fixed(versions) => versions,
+            FixState::NotFixed => &[],
+        }
+    }
+
+    /// `fixed` or why it is not.
+    pub fn status(&self) -> &'static str {
+        match &self.finding.fix {
+            FixState::Fixed(_) => "fixed",
+            FixState::NotFixed => "not-fixed",
+        }
+    }
+
+    /// What to do about it, for people.
+    fn advice(&self) -> String {
+        match self.fixed_versions() {
+            [] => format!("No fixed version of {} is known.", self.finding.package),
+            versions => format!("Update {} to {}.", self.finding.package, versions.join(" or ")),
+        }
+    }
+
+    /// One line for people.
+    fn line(&self) -> String {
+        let Finding { vulnerability, package, version, severity, .. } = &self.finding;
+        format!("{vulnerability} ({severity}) in {package} {version}. {}", self.advice())
+    }
+
+    /// Names the finding from one scan to the next.
+    fn fingerprint(&self) -> Digest {
+        let Finding { vulnerability, purl, .. } = &self.finding;
+        Digest::of(format!("{vulnerability}\n{purl}").as_bytes())
+    }
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests;

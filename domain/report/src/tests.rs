@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use model::{AdvisoryMatch, Coverage, Digest, Finding, FixState, Location, Problem, Purl, Severity};
+use serde_json::Value;
+
+use super::*;
+
+/// A finding with everything.
+pub(crate) fn finding() -> Reported {
+    let advisory = AdvisoryMatch {
+        advisory: "GHSA-cph5-m8f7-6c5x".to_owned(),
+        feed: "ghsa".parse().unwrap(),
+        reason: "0.21.0 in [0, 0.21.2) by semver".to_owned(),
+        fixed_versions: vec!["0.21.2".to_owned()],
+    };
+    Reported {
+        finding: Finding {
+            vulnerability: "CVE-2021-3749".to_owned(),
+            aliases: vec!["GHSA-cph5-m8f7-6c5x".to_owned()],
+            purl: Purl::from_canonical("pkg:npm/axios@0.21.0".to_owned()),
+            package: "axios".to_owned(),
+            version: "0.21.0".to_owned(),
+            severity: Severity::High,
+            fix: FixState::Fixed(vec!["0.21.2".to_owned()]),
+            advisories: vec![advisory],
+        },
+        locations: vec![Location { layer: 1, path: "app/node_modules/axios/package.json".to_owned() }],
+        exploited: false,
+        epss: Some((0.5, 0.9)),
+        ignored: None,
+    }
+}
+
+/// What an image may say to break out of a format.
+const HOSTILE: &str = "=x|`<b>&\"'],\u{1}\n@team](x)";
+
+fn hostile() -> Reported {
+    let mut reported = finding();
+    let finding = &mut reported.finding;
+    finding.package = HOSTILE.to_owned();
+    finding.version = "-1".to_owned();
+    finding.vulnerability = "X-1".to_owned();
+    finding.aliases.clear();
+    finding.severity = Severity::Critical;
+    finding.fix = FixState::NotFixed;
+    reported.locations = vec![Location { layer: 0, path: "a b/c:d?e#f".to_owned() }];
+    reported
+}
+
+fn report(findings: Vec<Reported>, coverage: Coverage) -> Report {
+    let problem = Problem { place: "npm".to_owned(), what: "no feed speaks of it".to_owned() };
+    Report {
+        tool: "0.1.0".to_owned(),
+        image: Image { name: "app:1".to_owned(), digest: "sha256:00".to_owned() },
+        sbom_digest: Digest::of(b"s"),
+        findings_digest: Digest::of(b"f"),
+        snapshot: "s1".to_owned(),
+        coverage,
+        problems: if coverage == Coverage::Complete { Vec::new() } else { vec![problem] },
+        feeds: vec![Feed {
+            id: "ghsa".to_owned(),
+            records: Some((3, 0)),
+            age: Some(Duration::from_secs(60)),
+        }],
+        findings,
+        set_aside: Vec::new(),
+    }
+}
+
+fn ignored() -> Reported {
+    let ignored = Ignored { reason: "not reached".to_owned(), expires: "2027-01-01".to_owned() };
+    Reported { ignored: Some(ignored), ..finding() }
+}
+
+fn json(report: &Report, format: Format) -> Value {
+    serde_json::from_str(&report.write(format)).unwrap()
+}
+
+#[test]
+fn json_is_as_its_schema_says() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let report = report(vec![finding(), hostile(), ignored()], Coverage::Partial);
+    let document = json(&report, Format::Json);
+    let wrong: Vec<_> = schema.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert_eq!(document["findings"].as_array().map(Vec::len), Some(2));
+    assert_eq!(document["suppressed"][0]["suppression"]["reason"], "not reached");
+    let mut broken = document;
+    broken["findings"][0]["severity"] = "bad".into();
+    assert!(!schema.is_valid(&broken));
+}
+
+#[test]
+fn lines_begin_with_the_coverage() {
+    let text = report(vec![finding(), ignored()], Coverage::Provisional).write(Format::Jsonl);
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["report", "finding", "suppressed"]);
+    assert_eq!(lines[0]["coverage"], "provisional");
+}
+
+#[test]
+fn sarif_has_a_rule_for_each_vulnerability_and_a_result_for_each_finding() {
+    let run = json(&report(vec![hostile(), finding(), ignored()], Coverage::Complete), Format::Sarif);
+    let run = &run["runs"][0];
+    let rules: Vec<_> = run["tool"]["driver"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(rules, ["CVE-2021-3749", "X-1"]);
+    let results = run["results"].as_array().unwrap();
+    assert_eq!((results[0]["ruleIndex"].as_u64(), results[1]["ruleIndex"].as_u64()), (Some(1), Some(0)));
+    let uri = &results[0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+    assert_eq!(uri, "./a%20b/c:d%3Fe%23f");
+    assert_eq!(results[2]["suppressions"][0]["status"], "accepted");
+    assert_eq!(run["invocations"][0]["executionSuccessful"], true);
+}
+
+#[test]
+fn no_format_hides_that_a_result_is_not_complete() {
+    let nothing = report(Vec::new(), Coverage::Partial);
+    assert_eq!(json(&nothing, Format::Json)["coverage"], "partial");
+    let run = &json(&nothing, Format::Sarif)["runs"][0]["invocations"][0];
+    assert_eq!(run["executionSuccessful"], false);
+    assert_eq!(json(&nothing, Format::Gitlab)["scan"]["status"], "failure");
+    let junit = nothing.write(Format::Junit);
+    assert!(junit.contains(r#"errors="1""#) && junit.contains("<error type=\"partial\""), "{junit}");
+    assert!(nothing.write(Format::Markdown).contains("**Not a clean result.** Coverage is partial."));
+    let csv = nothing.write(Format::Csv);
+    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,partial\nproblem,"), "{csv}");
+    assert!(nothing.write(Format::Jsonl).contains(r#""coverage":"partial""#));
+}
+
+#[test]
+fn a_result_without_findings_has_a_test_that_passed() {
+    let junit = report(Vec::new(), Coverage::Complete).write(Format::Junit);
+    assert!(junit.contains(r#"tests="1" failures="0" errors="0""#), "{junit}");
+    assert!(junit.contains(r#"<testcase classname="app:1" name="coverage"/>"#), "{junit}");
+}
+
+#[test]
+fn junit_counts_and_nothing_breaks_out_of_it() {
+    let junit = report(vec![hostile(), finding(), ignored()], Coverage::Complete).write(Format::Junit);
+    assert!(junit.contains(r#"tests="4" failures="2" errors="0" skipped="1""#), "{junit}");
+    assert!(!junit.contains("<b>") && !junit.contains('\u{1}'), "{junit}");
+    let mut reader = quick_xml::Reader::from_str(&junit);
+    let mut cases = 0;
+    loop {
+        match reader.read_event().unwrap() {
+            quick_xml::events::Event::Eof => break,
+            quick_xml::events::Event::Start(e) | quick_xml::events::Event::Empty(e) => {
+                cases += usize::from(e.name().as_ref() == b"testcase");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(cases, 4);
+}
+
+#[test]
+fn what_an_image_says_is_no_markdown_and_no_formula() {
+    let report = report(vec![hostile()], Coverage::Complete);
+    let row = report.write(Format::Markdown);
+    let row = row.lines().find(|line| line.contains("X-1")).unwrap();
+    assert_eq!(row, "| critical | `X-1` | `=x\\|'<b>&\"'],  @team](x)` | `-1` | not fixed |");
+    let csv = report.write(Format::Csv);
+    let row = csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).nth(1).unwrap();
+    assert_eq!((&row[3], &row[4]), (format!("'{HOSTILE}").as_str(), "'-1"));
+}
+
+#[test]
+fn gitlab_has_an_identifier_for_each_name() {
+    let document = json(&report(vec![finding(), ignored()], Coverage::Complete), Format::Gitlab);
+    let vulnerabilities = document["vulnerabilities"].as_array().unwrap();
+    assert_eq!(vulnerabilities.len(), 1);
+    let kinds: Vec<_> = vulnerabilities[0]["identifiers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["cve", "ghsa"]);
+    assert_eq!(vulnerabilities[0]["solution"], "Update axios to 0.21.2.");
+}
+
+#[test]
+fn a_template_sees_the_json_report_and_is_bounded() {
+    let report = report(vec![finding()], Coverage::Complete);
+    let lines =
+        "{% for f in findings %}{{ f.vulnerability }} {{ f.fixed_versions | join(',') }}\n{% endfor %}";
+    assert_eq!(report.render(lines).unwrap(), "CVE-2021-3749 0.21.2\n");
+    let wrong = report.render("{% for %}").unwrap_err().to_string();
+    assert!(wrong.starts_with("the template cannot be used: ") && wrong.contains(":1"), "{wrong}");
+    assert!(report.render("{{ nothing.there }}").is_err());
+    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
+    assert!(report.render(endless).is_err());
+}
