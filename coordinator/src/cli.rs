@@ -15,6 +15,7 @@ mod images;
 mod jobs;
 mod json;
 mod list;
+mod outputs;
 mod queue;
 mod reference;
 mod report;
@@ -29,7 +30,7 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Client, ClientFlags, Environment};
 
@@ -48,6 +49,9 @@ pub struct Cli {
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_enum)]
     color: ColorChoice,
+    /// Keep words back, and progress; failures are told all the same
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +103,11 @@ enum Command {
     /// Print a page of the documentation that is made from the program
     #[command(hide = true, subcommand)]
     Reference(reference::Reference),
+    /// Print what a shell needs to complete commands: source it, or put it where the shell looks
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Show the version, or how versions of packages are ordered
     Version(alone::versions::Version),
 }
@@ -112,12 +121,12 @@ pub async fn run(env: &Environment) -> ExitCode {
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    let mut screen = Screen::new(cli.color, env);
+    let mut screen = Screen::new(cli.color, cli.quiet, env);
     match Box::pin(dispatch(cli, env, &mut screen)).await {
         Ok(code) => code,
         Err(failure) => {
             if failure.exit != Exit::Closed {
-                screen.say(&failure);
+                screen.fail(&failure);
             }
             failure.exit.into()
         }
@@ -145,19 +154,32 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Migrate(command) => command.run(env, screen).await,
         Command::Config(command) => command.run(env, screen),
         Command::Reference(page) => page.run(screen),
+        Command::Completion { shell } => screen.exactly(&completion(shell)),
         Command::Version(command) => command.run(screen),
     };
     done.map(|()| Exit::Ok.into())
 }
 
+fn completion(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "starling", &mut script);
+    script
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shells_complete_the_commands() {
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            let script = String::from_utf8(completion(shell)).unwrap();
+            assert!(script.contains("version") && script.contains("ignore-file"), "{shell}");
+        }
     }
 }

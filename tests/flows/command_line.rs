@@ -57,6 +57,74 @@ async fn a_scan_without_a_server_finds_byte_for_byte_what_the_cluster_finds() {
     assert_eq!(model::Digest::of(sbom.out.as_bytes()).as_str(), found["sbom_digest"].as_str().unwrap());
 }
 
+/// What others are handed of a scan, and an SBOM that comes back.
+#[tokio::test]
+async fn an_sbom_has_the_findings_of_the_image_that_it_was_made_from() {
+    let cluster = TestCluster::shared().await;
+    let user = user(&cluster, &cluster.tenant("sbom").await);
+    let path = layout(&user, &Image::small());
+    let feed = FeedFolder::small();
+    let advisories = format!("small={}", feed.path().display());
+    let file = |name: &str| user.home().join(name).display().to_string();
+    let written = |name: &str| std::fs::read_to_string(file(name)).expect("it was written");
+
+    let outputs: Vec<String> =
+        ["json", "sarif", "junit", "gitlab", "markdown", "csv", "table", "cyclonedx", "spdx"]
+            .iter()
+            .flat_map(|format| ["-o".to_owned(), format!("{format}={}", file(format))])
+            .collect();
+    let command = ["scan", &path, "--advisories", &advisories];
+    let all: Vec<&str> = command.into_iter().chain(outputs.iter().map(String::as_str)).collect();
+    let scanned = user.run(&all).await;
+    assert_eq!((scanned.code, scanned.out.as_str()), (0, ""), "{scanned:?}");
+    for format in ["sarif", "junit", "gitlab", "markdown", "csv", "table"] {
+        assert!(written(format).contains("CVE-2026-90001"), "{format}: {}", written(format));
+    }
+    let image: Value = serde_json::from_str(&written("json")).unwrap();
+
+    let stored = format!("json={}", file("stored"));
+    let newer = format!("cyclonedx-1.7={}", file("newer"));
+    assert_eq!(user.run(&["sbom", &path, "-o", &stored, "-o", &newer]).await.code, 0);
+    for name in ["cyclonedx", "newer", "spdx", "stored"] {
+        let again = user.run(&["scan", &file(name), "--advisories", &advisories, "-o", "json"]).await;
+        assert_eq!(again.code, 0, "{name}: {again:?}");
+        for same in ["sbom_digest", "findings_digest", "findings", "coverage"] {
+            assert_eq!(again.json()[same], image[same], "{name}: {same}");
+        }
+    }
+    let twice = user.run(&["scan", &path, "--advisories", &advisories, "-o", "json", "-o", "sarif"]).await;
+    assert_eq!(twice.code, 2, "{twice:?}");
+}
+
+#[tokio::test]
+async fn a_finding_is_ignored_with_a_reason_and_until_a_day() {
+    let cluster = TestCluster::shared().await;
+    let user = user(&cluster, &cluster.tenant("ignores").await);
+    let path = layout(&user, &Image::small());
+    let feed = FeedFolder::small();
+    let advisories = format!("small={}", feed.path().display());
+    let rules = user.home().join("rules.toml");
+    let scan = async |expires: &str, more: &[&str]| {
+        let rule = format!(
+            "[[ignore]]\nvulnerability = \"CVE-2026-90001\"\nreason = \"no route\"\nexpires = {expires}"
+        );
+        std::fs::write(&rules, rule).unwrap();
+        let rules = rules.display().to_string();
+        let command =
+            ["scan", &path, "--advisories", &advisories, "--ignore-file", &rules, "--fail-on", "critical"];
+        user.run(&command.into_iter().chain(more.iter().copied()).collect::<Vec<_>>()).await
+    };
+    let ignored = scan("2126-01-01", &["--show-suppressed"]).await;
+    assert_eq!(ignored.code, 0, "{ignored:?}");
+    assert!(ignored.out.contains("no route (until 2126-01-01)"), "{ignored:?}");
+    let json = scan("2126-01-01", &["-o", "json"]).await.json();
+    assert_eq!(texts(&json["suppressed"], "vulnerability"), ["CVE-2026-90001"]);
+    let over = scan("2026-01-01", &[]).await;
+    assert_eq!(over.code, 1, "{over:?}");
+    assert!(over.err.contains("ended on 2026-01-01"), "{over:?}");
+    assert_eq!(scan("'soon'", &[]).await.code, 2);
+}
+
 #[tokio::test]
 async fn a_user_submits_an_image_waits_and_reads_the_findings() {
     let cluster = TestCluster::shared().await;

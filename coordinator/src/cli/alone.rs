@@ -1,6 +1,7 @@
 //! What works without a server: the same engine, on this machine, on an image and advisories that lie here.
 
 pub(super) mod advisories;
+mod bill;
 pub(super) mod explain;
 pub(super) mod image;
 pub(super) mod sbom;

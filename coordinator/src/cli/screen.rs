@@ -1,8 +1,10 @@
 //! Where a command writes: data on standard output, words on standard error.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 use crate::config::Environment;
@@ -31,11 +33,13 @@ pub(super) struct Screen {
     pub terminal: bool,
     /// How many columns there are, when somebody says so.
     pub columns: Option<u16>,
+    /// Whether words are kept back, but for failures.
+    quiet: bool,
 }
 
 impl Screen {
     /// The process's own.
-    pub(super) fn new(choice: ColorChoice, env: &Environment) -> Self {
+    pub(super) fn new(choice: ColorChoice, quiet: bool, env: &Environment) -> Self {
         let terminal = io::stdout().is_terminal();
         let color = match choice {
             ColorChoice::Auto => terminal && !env.no_color(),
@@ -46,10 +50,17 @@ impl Screen {
             out: Box::new(io::stdout()),
             words: Box::new(io::stderr()),
             color,
-            live: io::stderr().is_terminal() && env.get("TERM") != Some("dumb"),
+            live: !quiet && io::stderr().is_terminal() && env.get("TERM") != Some("dumb"),
             terminal,
             columns: console_width(env),
+            quiet,
         }
+    }
+
+    /// One for a file: no colour, no words.
+    pub(super) fn plain(out: Box<dyn Write + Send>) -> Self {
+        let words = Box::new(io::sink());
+        Self { out, words, color: false, live: false, terminal: false, columns: None, quiet: true }
     }
 
     /// A line of data.
@@ -66,7 +77,43 @@ impl Screen {
 
     /// A line of words. Losing it is no failure.
     pub(super) fn say(&mut self, line: impl std::fmt::Display) {
+        if !self.quiet {
+            self.fail(line);
+        }
+    }
+
+    /// A line of words that is never kept back.
+    pub(super) fn fail(&mut self, line: impl std::fmt::Display) {
         drop(writeln!(self.words, "{line}"));
+    }
+
+    /// A bar for bytes, whose number is told later; hidden where nobody watches.
+    pub(super) fn progress(&self, verb: &str) -> ProgressBar {
+        let bar = if self.live { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let template = format!("{verb} {{bar:30}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}} {{eta}}");
+        bar.set_style(ProgressStyle::with_template(&template).expect("the template is sound"));
+        bar
+    }
+}
+
+/// What was written, to be read back.
+#[derive(Clone, Default)]
+pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    /// All of it.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -79,41 +126,18 @@ fn console_width(env: &Environment) -> Option<u16> {
 pub(super) mod tests {
     //! A screen whose data can be read back.
 
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    /// What was written as data.
-    #[derive(Clone, Default)]
-    pub(in crate::cli) struct Page(Arc<Mutex<Vec<u8>>>);
 
     impl Page {
         pub(in crate::cli) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-        }
-    }
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            String::from_utf8(self.bytes()).unwrap()
         }
     }
 
     /// A plain screen and its page.
     pub(in crate::cli) fn page() -> (Screen, Page) {
         let page = Page::default();
-        let screen = Screen {
-            out: Box::new(page.clone()),
-            words: Box::new(io::sink()),
-            color: false,
-            live: false,
-            terminal: false,
-            columns: None,
-        };
+        let screen = Screen::plain(Box::new(page.clone()));
         (screen, page)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use proto_api::image::v1::{
     BlobHeader, FindMissingBlobsRequest, PutImageRequest, UploadBlobRequest, upload_blob_request::Part,
 };
@@ -40,7 +40,8 @@ pub(super) async fn image(
         count(image.blobs.len() as u64, "layer"),
         words::size(bytes)
     ));
-    let bar = progress(screen, bytes);
+    let bar = screen.progress("uploading");
+    bar.set_length(bytes);
     let uploads = stream::iter(missing.into_iter().map(|blob| {
         let (server, image, bar) = (server.clone(), image.clone(), bar.clone());
         async move { upload(&server, &image, &blob, &bar).await.map(|()| blob) }
@@ -162,11 +163,4 @@ async fn put(server: &Server, image: &SourceImage) -> Result<String, Failure> {
         return Ok(put);
     }
     Err(Failure::new(Exit::Failed, format!("the server made {put:?} of an image that is {}", image.digest)))
-}
-
-fn progress(screen: &Screen, bytes: u64) -> ProgressBar {
-    let bar = if screen.live && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
-    let template = "uploading {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is sound"));
-    bar
 }

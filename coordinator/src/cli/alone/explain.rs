@@ -34,9 +34,11 @@ impl Explain {
     /// Does it. It ends with 4 where nothing was found and that need not mean anything.
     pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, vulnerability, advisories, output } = self;
+        let bar = screen.progress("reading");
         let (loaded, explanation) = blocking(move || {
             let loaded = advisories.load()?;
-            let explanation = explain(&image.read()?.sbom, &loaded.index, &vulnerability);
+            let explanation = explain(&image.read(&bar)?.sbom, &loaded.index, &vulnerability);
+            bar.finish_and_clear();
             Ok((loaded, explanation))
         })
         .await?;

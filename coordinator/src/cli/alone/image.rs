@@ -4,16 +4,18 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::Args;
-use inventory::{LayerError, Limits, Platform};
-use model::Sbom;
+use indicatif::ProgressBar;
+use inventory::{LayerError, Limits, NoCache, Platform};
+use model::{Digest, Sbom};
 
 use super::super::failure::{Exit, Failure};
 use super::super::image_source::{self, Choice};
+use super::bill;
 
 /// Which image.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Image {
-    /// OCI layout (directory or tar) or docker archive
+    /// OCI layout (directory or tar), docker archive, or SBOM (CycloneDX, SPDX; - reads one from standard input)
     image: PathBuf,
     /// Which image of an archive with several: its name or digest
     #[arg(long = "ref", value_name = "NAME")]
@@ -27,23 +29,34 @@ pub(in crate::cli) struct Image {
 pub(in crate::cli) struct Inventoried {
     /// How it was asked for, or how its archive names it.
     pub name: String,
-    /// Its manifest's digest.
+    /// Its manifest's digest; empty where only an SBOM is known.
     pub digest: String,
+    /// Its uncompressed layers, lowest first; empty where only an SBOM is known.
+    pub layers: Vec<Digest>,
     /// What is in it.
     pub sbom: Sbom,
 }
 
 impl Image {
-    /// Reads it. Blocks.
-    pub(in crate::cli) fn read(&self) -> Result<Inventoried, Failure> {
+    /// Reads it, and moves the bar by the bytes that were read. Blocks.
+    pub(in crate::cli) fn read(&self, bar: &ProgressBar) -> Result<Inventoried, Failure> {
+        if let Some(sbom) = bill::read(&self.image)? {
+            let name = self.image.display().to_string();
+            return Ok(Inventoried { name, digest: String::new(), layers: Vec::new(), sbom });
+        }
         let choice = Choice { reference: self.reference.clone(), platform: self.platform.clone() };
         let source = image_source::open(&self.image, &choice)?;
         let open = |layer: &inventory::LayerDescriptor| -> io::Result<Box<dyn Read + Send>> {
-            source.read_layer(&layer.digest).map_err(io::Error::other)
+            let reader = source.read_layer(&layer.digest).map_err(io::Error::other)?;
+            Ok(Box::new(bar.wrap_read(reader)))
         };
-        let sbom = inventory::scan(&source.layers, &Limits::DEFAULT, open).map_err(refused)?;
+        bar.set_length(source.layers.iter().map(|layer| layer.size).sum());
+        let threads = inventory::usual_threads();
+        let sbom =
+            inventory::scan(&source.layers, &Limits::DEFAULT, threads, &NoCache, open).map_err(refused)?;
         let name = source.names.first().cloned().unwrap_or_else(|| self.image.display().to_string());
-        Ok(Inventoried { name, digest: source.digest.to_string(), sbom })
+        let layers = source.layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        Ok(Inventoried { name, digest: source.digest.to_string(), layers, sbom })
     }
 }
 

@@ -4,44 +4,84 @@ use clap::Args;
 use model::{Component, Digest};
 
 use super::super::failure::{Exit, Failure};
-use super::super::list::{Format, Output};
-use super::super::screen::Screen;
+use super::super::outputs::{self, Wanted};
+use super::super::screen::{Page, Screen};
 use super::super::table::Rows;
 use super::super::words::count;
+use super::bill::{self, BillFormat};
 use super::blocking;
 use super::image::Image;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
   starling sbom app.tar
-  starling sbom ./layout -o json > app.sbom.json";
+  starling sbom app.tar -o cyclonedx > app.cdx.json
+  starling sbom ./layout -o spdx=app.spdx.json -o bom-index=app.bomidx
+  starling sbom syft.cdx.json -o json
+
+Formats: table, json (as nodes store it; its digest is a verdict's sbom_digest), jsonl, cyclonedx (1.6),
+cyclonedx-1.7, spdx (2.3), bom-index";
 
 /// Which image's.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Sbom {
     #[command(flatten)]
     image: Image,
-    #[command(flatten)]
-    output: Output,
+    /// Format of the data, and the file it goes to; may be given several times
+    #[arg(short = 'o', long = "output", value_name = "FORMAT[=FILE]", default_value = "table", value_parser = parse_output)]
+    outputs: Vec<Wanted<Format>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Json,
+    Jsonl,
+    Bill(BillFormat),
+}
+
+fn parse_output(text: &str) -> Result<Wanted<Format>, String> {
+    let mut formats = vec![("table", Format::Table), ("json", Format::Json), ("jsonl", Format::Jsonl)];
+    formats.extend(bill::FORMATS.map(|(word, format)| (word, Format::Bill(format))));
+    outputs::parse(text, &formats)
 }
 
 impl Sbom {
     /// Does it. It ends with 4 where part of the image could not be read.
     pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
-        let Self { image, output } = self;
-        let read = blocking(move || image.read()).await?;
-        match output.format {
-            // Canonical JSON, as a node stores it, so that its digest is the verdict's `sbom_digest`.
-            Format::Json => screen.exactly(&inventory::sbom::document(&read.sbom))?,
-            Format::Jsonl => {
-                for component in &read.sbom.components {
-                    screen.data(&component.purl)?;
+        let Self { image, outputs } = self;
+        outputs::check(&outputs)?;
+        let bar = screen.progress("reading");
+        let read = blocking(move || {
+            let read = image.read(&bar)?;
+            bar.finish_and_clear();
+            Ok(read)
+        })
+        .await?;
+        for Wanted { format, file } in &outputs {
+            let bytes = match format {
+                Format::Table if file.is_none() => {
+                    table(&read.sbom, screen)?;
+                    continue;
                 }
-            }
-            Format::Table => table(&read.sbom, screen)?,
+                Format::Table => {
+                    let page = Page::default();
+                    table(&read.sbom, &mut Screen::plain(Box::new(page.clone())))?;
+                    page.bytes()
+                }
+                // Canonical JSON, as a node stores it, so that its digest is the verdict's `sbom_digest`.
+                Format::Json => inventory::sbom::document(&read.sbom),
+                Format::Jsonl => lines(&read.sbom).into_bytes(),
+                Format::Bill(format) => format.write(&read)?,
+            };
+            outputs::put(screen, file.as_ref(), &bytes)?;
         }
         Ok(if read.sbom.problems.is_empty() { Exit::Ok } else { Exit::Untrusted })
     }
+}
+
+fn lines(sbom: &model::Sbom) -> String {
+    sbom.components.iter().map(|component| format!("{}\n", component.purl)).collect()
 }
 
 fn table(sbom: &model::Sbom, screen: &mut Screen) -> Result<(), Failure> {

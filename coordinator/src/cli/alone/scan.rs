@@ -3,21 +3,26 @@
 //! The same engine as in the cluster on the same inputs: the digests of the SBOM and of the findings are those of
 //! a verdict.
 
-use std::path::PathBuf;
+use std::cmp::Reverse;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use advisory::enrichment::Enrichment;
 use clap::Args;
 use evaluation::{Evaluation, evaluate, findings_digest};
-use model::{Coverage, Digest, Finding, FixState};
-use serde_json::{Value, json};
+use model::{Component, Digest, Finding, Location};
+use report::ignore::{self, Rules};
+use report::{Report, Reported};
+use time::{Date, OffsetDateTime};
 
 use super::super::failure::{Exit, Failure};
-use super::super::json::SCHEMA_VERSION;
-use super::super::list::{Format, Output, pretty};
+use super::super::outputs::{self, Wanted};
 use super::super::report::{FindingRow, Gate, findings_table};
-use super::super::screen::Screen;
+use super::super::screen::{Page, Screen};
 use super::super::words::{count, length};
 use super::advisories::{Advisories, Loaded};
+use super::bill::{self, BillFormat};
 use super::blocking;
 use super::image::{Image, Inventoried};
 use crate::grpc::convert;
@@ -27,10 +32,17 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
   docker save app:1.2 | gzip > app.tar.gz && starling scan app.tar.gz --advisories ./osv
   starling scan ./layout --platform linux/arm64 --advisories debian=./debian,npm=./npm
   starling scan app.tar --advisories ./osv --fail-on high --max-feed-age 24h -o json
-  starling scan app.tar --advisories ./osv --kev known_exploited_vulnerabilities.json --fail-on-kev";
+  starling scan app.tar --advisories ./osv -o table -o sarif=app.sarif -o cyclonedx=app.cdx.json
+  starling scan app.cdx.json --advisories ./osv --ignore-file accepted.toml --show-suppressed
+  starling scan app.tar --advisories ./osv --kev known_exploited_vulnerabilities.json --fail-on-kev
+
+Formats: table, json, jsonl, sarif, junit, gitlab, markdown, csv, template (see --template); of the SBOM:
+cyclonedx (1.6), cyclonedx-1.7, spdx (2.3), bom-index";
 
 /// A catalogue larger than this is none.
 const CATALOGUE_BYTES: u64 = 256 << 20;
+/// The rules that are read when there are some and no others are named.
+const IGNORE_FILE: &str = ".starling.toml";
 
 /// What to scan, with what, and what makes it fail.
 #[derive(Debug, Args)]
@@ -50,36 +62,115 @@ pub(in crate::cli) struct Scan {
     fail_on_kev: bool,
     #[command(flatten)]
     gate: Gate,
-    #[command(flatten)]
-    output: Output,
+    /// Rules by which findings are ignored, each with a reason and an end (TOML); without it .starling.toml is
+    /// read, if there is one
+    #[arg(long, value_name = "FILE")]
+    ignore_file: Option<PathBuf>,
+    /// Show in the table what is ignored, and why
+    #[arg(long)]
+    show_suppressed: bool,
+    /// Format of the data, and the file it goes to; may be given several times
+    #[arg(short = 'o', long = "output", value_name = "FORMAT[=FILE]", default_value = "table", value_parser = parse_output)]
+    outputs: Vec<Wanted<Format>>,
+    /// Jinja template for the format template; it sees what -o json writes
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
 }
 
-/// Everything there is to say.
-struct Report {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Template,
+    Report(report::Format),
+    Bill(BillFormat),
+}
+
+fn parse_output(text: &str) -> Result<Wanted<Format>, String> {
+    let mut formats = vec![("table", Format::Table), ("template", Format::Template)];
+    formats.extend(report::Format::ALL.map(|(word, format)| (word, Format::Report(format))));
+    formats.extend(bill::FORMATS.map(|(word, format)| (word, Format::Bill(format))));
+    outputs::parse(text, &formats)
+}
+
+/// Everything that was read and found.
+struct Scanned {
     image: Inventoried,
     loaded: Loaded,
-    enrichment: Enrichment,
-    evaluation: Evaluation,
-    sbom_digest: Digest,
+    report: Report,
+    /// What is to be said of the rules.
+    remarks: Vec<String>,
 }
 
 impl Scan {
     /// Does it.
     pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
-        let Self { image, advisories, kev, epss, fail_on_kev, gate, output } = self;
-        let report = blocking(move || {
+        let Self { image, advisories, kev, epss, fail_on_kev, gate, .. } = self;
+        let (outputs, show_suppressed) = (self.outputs, self.show_suppressed);
+        outputs::check(&outputs)?;
+        let template = template(&outputs, self.template.as_deref())?;
+        let rules = rules(self.ignore_file.as_deref())?;
+        let bar = screen.progress("reading");
+        let scanned = blocking(move || {
             let loaded = advisories.load()?;
             let enrichment = enrichment(kev, epss)?;
-            let image = image.read()?;
-            let evaluation = evaluate(&image.sbom, &loaded.index);
-            let sbom_digest = Digest::of(&inventory::sbom::document(&image.sbom));
-            Ok(Report { image, loaded, enrichment, evaluation, sbom_digest })
+            let image = image.read(&bar)?;
+            bar.finish_and_clear();
+            Ok(Scanned::new(image, loaded, &enrichment, rules, OffsetDateTime::now_utc().date()))
         })
         .await?;
-        report.loaded.warn(screen);
-        report.show(output.format, screen)?;
-        Ok(report.exit(gate, fail_on_kev))
+        scanned.loaded.warn(screen);
+        scanned.remarks.iter().for_each(|remark| screen.say(format!("warning: {remark}")));
+        for Wanted { format, file } in &outputs {
+            let bytes = match format {
+                Format::Table if file.is_none() => {
+                    scanned.show(screen, show_suppressed)?;
+                    continue;
+                }
+                Format::Table => scanned.plain(show_suppressed)?,
+                Format::Template => scanned
+                    .report
+                    .render(&template)
+                    .map_err(|error| Failure::new(Exit::Failed, error).next("mend the template"))?
+                    .into_bytes(),
+                Format::Report(format) => scanned.report.write(*format).into_bytes(),
+                Format::Bill(format) => format.write(&scanned.image)?,
+            };
+            outputs::put(screen, file.as_ref(), &bytes)?;
+        }
+        Ok(scanned.exit(gate, fail_on_kev))
     }
+}
+
+/// The template's text, where a template is wanted.
+fn template(outputs: &[Wanted<Format>], file: Option<&Path>) -> Result<String, Failure> {
+    let wanted = outputs.iter().any(|output| output.format == Format::Template);
+    match file {
+        Some(file) if wanted => text_of(file, report::TEMPLATE_BYTES),
+        None if wanted => Err(Failure::new(Exit::Usage, "the format template needs a template")
+            .next("name one: --template FILE")),
+        _ => Ok(String::new()),
+    }
+}
+
+fn rules(file: Option<&Path>) -> Result<Rules, Failure> {
+    let usual = Path::new(IGNORE_FILE);
+    let Some(file) = file.or_else(|| usual.is_file().then_some(usual)) else { return Ok(Rules::default()) };
+    let wrong = |error| {
+        Failure::new(Exit::Usage, format!("{}: {error}", file.display()))
+            .next("each [[ignore]] has a vulnerability, package or path, a reason, and expires = YYYY-MM-DD")
+    };
+    Rules::parse(&text_of(file, ignore::FILE_BYTES)?).map_err(wrong)
+}
+
+fn text_of(file: &Path, limit: u64) -> Result<String, Failure> {
+    let failed = |why: String| Failure::new(Exit::Failed, format!("{}: {why}", file.display()));
+    let mut text = String::new();
+    let opened = fs::File::open(file).map_err(|error| failed(error.to_string()))?;
+    opened.take(limit + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    if text.len() as u64 > limit {
+        return Err(failed(format!("it is larger than {limit} bytes")));
+    }
+    Ok(text)
 }
 
 fn enrichment(kev: Option<PathBuf>, epss: Option<PathBuf>) -> Result<Enrichment, Failure> {
@@ -104,161 +195,143 @@ fn enrichment(kev: Option<PathBuf>, epss: Option<PathBuf>) -> Result<Enrichment,
     Ok(enrichment)
 }
 
-impl Report {
-    fn show(&self, format: Format, screen: &mut Screen) -> Result<(), Failure> {
-        match format {
-            Format::Table => {
-                self.table(screen)?;
-                self.summary().iter().try_for_each(|line| screen.data(line))
+impl Scanned {
+    fn new(
+        image: Inventoried,
+        loaded: Loaded,
+        enrichment: &Enrichment,
+        mut rules: Rules,
+        today: Date,
+    ) -> Self {
+        let Evaluation { findings, coverage, problems, set_aside } = evaluate(&image.sbom, &loaded.index);
+        let findings_digest = findings_digest(&findings);
+        let found = findings.into_iter().map(|finding| {
+            let locations = locations(&image.sbom.components, &finding);
+            let ignored = rules.ignore(&finding, &locations, today);
+            let score = enrichment.score(names(&finding));
+            Reported {
+                exploited: enrichment.is_exploited(names(&finding)),
+                epss: score.map(|score| (score.probability, score.percentile)),
+                locations,
+                ignored,
+                finding,
             }
-            Format::Json => screen.data(pretty(&self.value())?),
-            Format::Jsonl => {
-                let findings = self.evaluation.findings.iter();
-                findings.map(|finding| self.finding(finding)).try_for_each(|finding| screen.data(finding))?;
-                self.summary().iter().for_each(|line| screen.say(line));
-                Ok(())
-            }
-        }
+        });
+        let aside = set_aside.into_iter().map(|aside| report::SetAside {
+            purl: aside.purl.to_string(),
+            owner: aside.owner.to_string(),
+            advisory: aside.advisory,
+            feed: aside.feed.to_string(),
+            reason: aside.reason,
+        });
+        let feeds = loaded.feeds.iter().map(|feed| report::Feed {
+            id: feed.id.to_string(),
+            records: Some((feed.advisories, feed.unreadable)),
+            age: Some(feed.age),
+        });
+        let report = Report {
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            image: report::Image { name: image.name.clone(), digest: image.digest.clone() },
+            sbom_digest: Digest::of(&inventory::sbom::document(&image.sbom)),
+            findings_digest,
+            snapshot: loaded.digest.to_string(),
+            coverage,
+            problems: image.sbom.problems.iter().cloned().chain(problems).collect(),
+            feeds: feeds.collect(),
+            findings: found.collect(),
+            set_aside: aside.collect(),
+        };
+        Self { image, loaded, report, remarks: rules.remarks(today) }
     }
 
-    fn table(&self, screen: &mut Screen) -> Result<(), Failure> {
-        let mut findings: Vec<&Finding> = self.evaluation.findings.iter().collect();
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        findings_table(screen, findings.into_iter().map(|finding| self.row(finding)))
+    fn show(&self, screen: &mut Screen, show_suppressed: bool) -> Result<(), Failure> {
+        let mut findings: Vec<&Reported> = self.report.counted().collect();
+        findings.sort_by_key(|reported| Reverse(reported.finding.severity));
+        findings_table(screen, findings.into_iter().map(row))?;
+        self.summary(show_suppressed).iter().try_for_each(|line| screen.data(line))
     }
 
-    fn row<'a>(&self, finding: &'a Finding) -> FindingRow<'a> {
-        let exploited = if self.is_exploited(finding) { " (exploited)" } else { "" };
-        FindingRow {
-            package: &finding.package,
-            version: &finding.version,
-            severity: finding.severity,
-            fixed: fixed(finding),
-            vulnerability: format!("{}{exploited}", finding.vulnerability),
-            advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
-        }
+    /// The table as a file has it.
+    fn plain(&self, show_suppressed: bool) -> Result<Vec<u8>, Failure> {
+        let page = Page::default();
+        self.show(&mut Screen::plain(Box::new(page.clone())), show_suppressed)?;
+        Ok(page.bytes())
     }
 
     /// The last lines: what was counted, how far to trust it, and by which advisories.
-    fn summary(&self) -> Vec<String> {
-        let findings = &self.evaluation.findings;
-        let mut lines = vec![match findings.len() {
-            0 => "no findings".to_owned(),
-            all => {
-                let fixable = findings.iter().filter(|finding| !fixed(finding).is_empty()).count();
-                let exploited = findings.iter().filter(|finding| self.is_exploited(finding)).count();
-                let exploited =
-                    if exploited > 0 { format!(", {exploited} exploited") } else { String::new() };
-                format!("{}: {fixable} fixable{exploited}", count(all as u64, "finding"))
-            }
+    fn summary(&self, show_suppressed: bool) -> Vec<String> {
+        let report = &self.report;
+        let all = report.counted().count();
+        let mut lines = vec![if all == 0 {
+            "no findings".to_owned()
+        } else {
+            let fixable = report.counted().filter(|reported| !reported.fixed_versions().is_empty()).count();
+            let exploited = report.counted().filter(|reported| reported.exploited).count();
+            let exploited = if exploited > 0 { format!(", {exploited} exploited") } else { String::new() };
+            format!("{}: {fixable} fixable{exploited}", count(all as u64, "finding"))
         }];
-        let trust = match self.evaluation.coverage {
-            Coverage::Complete => "",
+        lines.extend(self.suppressed(show_suppressed));
+        let trust = match report.coverage {
+            model::Coverage::Complete => "",
             _ => ". THIS IS NOT A CLEAN RESULT",
         };
-        lines.push(format!("coverage: {}{trust}", self.evaluation.coverage.as_str()));
-        lines.extend(self.problems().map(|problem| format!("  {}: {}", problem.place, problem.what)));
-        if !self.evaluation.set_aside.is_empty() {
-            let aside = count(self.evaluation.set_aside.len() as u64, "match");
+        lines.push(format!("coverage: {}{trust}", report.coverage.as_str()));
+        lines.extend(report.problems.iter().map(|problem| format!("  {}: {}", problem.place, problem.what)));
+        if !report.set_aside.is_empty() {
+            let aside = count(report.set_aside.len() as u64, "match");
             lines.push(format!("{aside} set aside: the distributor has the word on its own packages' files"));
         }
         let age = |feed: &super::advisories::LoadedFeed| format!("{} {} old", feed.id, length(feed.age));
         let feeds: Vec<_> = self.loaded.feeds.iter().map(age).collect();
-        lines.push(format!("snapshot {}; feeds: {}", self.loaded.digest, feeds.join("; ")));
+        lines.push(format!("snapshot {}; feeds: {}", report.snapshot, feeds.join("; ")));
         lines
     }
 
-    fn problems(&self) -> impl Iterator<Item = &model::Problem> {
-        self.image.sbom.problems.iter().chain(&self.evaluation.problems)
-    }
-
-    fn value(&self) -> Value {
-        let problems = self.problems().map(|p| json!({"place": p.place, "what": p.what}));
-        let feeds = self.loaded.feeds.iter().map(|feed| {
-            json!({
-                "feed": feed.id.as_str(),
-                "advisories": feed.advisories,
-                "unreadable": feed.unreadable,
-                "age_seconds": feed.age.as_secs(),
-            })
-        });
-        let aside = self.evaluation.set_aside.iter().map(|aside| {
-            json!({
-                "purl": aside.purl.as_str(),
-                "owner": aside.owner.as_str(),
-                "advisory": aside.advisory,
-                "feed": aside.feed.as_str(),
-                "reason": aside.reason,
-            })
-        });
-        json!({
-            "schema_version": SCHEMA_VERSION,
-            "image": {"name": self.image.name, "digest": self.image.digest},
-            "sbom_digest": self.sbom_digest.as_str(),
-            "findings_digest": findings_digest(&self.evaluation.findings).as_str(),
-            "coverage": self.evaluation.coverage.as_str(),
-            "problems": problems.collect::<Vec<_>>(),
-            "snapshot": self.loaded.digest.as_str(),
-            "feeds": feeds.collect::<Vec<_>>(),
-            "findings": self.evaluation.findings.iter().map(|f| self.finding(f)).collect::<Vec<_>>(),
-            "set_aside": aside.collect::<Vec<_>>(),
-        })
-    }
-
-    fn finding(&self, finding: &Finding) -> Value {
-        let components = &self.image.sbom.components;
-        let component =
-            components.binary_search_by(|c| c.purl.cmp(&finding.purl)).ok().map(|at| &components[at]);
-        let locations = component.iter().flat_map(|c| &c.locations);
-        let locations: Vec<_> = locations.map(|l| json!({"layer": l.layer, "path": l.path})).collect();
-        let advisories = finding.advisories.iter().map(|a| {
-            json!({
-                "advisory": a.advisory,
-                "feed": a.feed.as_str(),
-                "reason": a.reason,
-                "fixed_versions": a.fixed_versions,
-            })
-        });
-        let names = names(finding);
-        json!({
-            "vulnerability": finding.vulnerability,
-            "aliases": finding.aliases,
-            "purl": finding.purl.as_str(),
-            "package": finding.package,
-            "version": finding.version,
-            "fixed_versions": fixed(finding),
-            "severity": finding.severity.as_str(),
-            "status": if fixed(finding).is_empty() { "not-fixed" } else { "fixed" },
-            "exploited": self.is_exploited(finding),
-            "epss": self.enrichment.score(names).map(|score| json!({
-                "probability": score.probability,
-                "percentile": score.percentile,
-            })),
-            "advisories": advisories.collect::<Vec<_>>(),
-            "locations": locations,
-        })
-    }
-
-    fn is_exploited(&self, finding: &Finding) -> bool {
-        self.enrichment.is_exploited(names(finding))
+    fn suppressed(&self, each: bool) -> Vec<String> {
+        let ignored = |reported: &Reported| {
+            let ignored = reported.ignored.as_ref()?;
+            let Finding { vulnerability, package, version, .. } = &reported.finding;
+            Some(format!(
+                "  {vulnerability} {package} {version}: {} (until {})",
+                ignored.reason, ignored.expires
+            ))
+        };
+        let lines: Vec<String> = self.report.findings.iter().filter_map(ignored).collect();
+        if lines.is_empty() {
+            return lines;
+        }
+        let head = format!("{} ignored by rules", count(lines.len() as u64, "finding"));
+        [head].into_iter().chain(lines.into_iter().filter(|_| each)).collect()
     }
 
     fn exit(&self, gate: Gate, fail_on_kev: bool) -> Exit {
-        let findings = &self.evaluation.findings;
-        if fail_on_kev && findings.iter().any(|finding| self.is_exploited(finding)) {
+        if fail_on_kev && self.report.counted().any(|reported| reported.exploited) {
             return Exit::Gate;
         }
-        let is_found = |limit| findings.iter().any(|finding| finding.severity >= limit);
+        let is_found = |limit| self.report.counted().any(|reported| reported.finding.severity >= limit);
         let ages = self.loaded.feeds.iter().map(|feed| Some(feed.age));
-        gate.judge(is_found, convert::coverage(self.evaluation.coverage), ages)
+        gate.judge(is_found, convert::coverage(self.report.coverage), ages)
     }
 }
 
-fn fixed(finding: &Finding) -> &[String] {
-    match &finding.fix {
-        FixState::Fixed(versions) => versions,
-        FixState::NotFixed => &[],
+fn row(reported: &Reported) -> FindingRow<'_> {
+    let finding = &reported.finding;
+    let exploited = if reported.exploited { " (exploited)" } else { "" };
+    FindingRow {
+        package: &finding.package,
+        version: &finding.version,
+        severity: finding.severity,
+        fixed: reported.fixed_versions(),
+        vulnerability: format!("{}{exploited}", finding.vulnerability),
+        advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
+}
+
+/// Where the finding's component was seen; a package that is there twice was seen at all its places.
+fn locations(components: &[Component], finding: &Finding) -> Vec<Location> {
+    let from = components.partition_point(|component| component.purl < finding.purl);
+    let same = components[from..].iter().take_while(|component| component.purl == finding.purl);
+    same.flat_map(|component| &component.locations).cloned().collect()
 }
 
 fn names(finding: &Finding) -> impl Iterator<Item = &str> {

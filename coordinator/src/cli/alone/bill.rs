@@ -1,0 +1,81 @@
+//! SBOM documents: the formats they are written in, and files that are one.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use bom::Subject;
+use bom::cyclonedx::SpecVersion;
+use model::Sbom;
+
+use super::super::failure::{Exit, Failure};
+use super::image::Inventoried;
+
+/// A format that an SBOM is written in for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum BillFormat {
+    CycloneDx(SpecVersion),
+    Spdx,
+    BomIndex,
+}
+
+/// Every format with its word.
+pub(in crate::cli) const FORMATS: [(&str, BillFormat); 5] = [
+    ("cyclonedx", BillFormat::CycloneDx(SpecVersion::V1_6)),
+    ("cyclonedx-1.6", BillFormat::CycloneDx(SpecVersion::V1_6)),
+    ("cyclonedx-1.7", BillFormat::CycloneDx(SpecVersion::V1_7)),
+    ("spdx", BillFormat::Spdx),
+    ("bom-index", BillFormat::BomIndex),
+];
+
+impl BillFormat {
+    /// The document.
+    pub(in crate::cli) fn write(self, image: &Inventoried) -> Result<Vec<u8>, Failure> {
+        const TOOL: &str = env!("CARGO_PKG_VERSION");
+        let Inventoried { name, digest, layers, sbom } = image;
+        let subject = Subject { name, digest, layers };
+        let json = |document: serde_json::Value| format!("{document:#}\n").into_bytes();
+        Ok(match self {
+            Self::CycloneDx(version) => json(bom::cyclonedx::document(sbom, &subject, TOOL, version)),
+            Self::Spdx => json(bom::spdx::document(sbom, &subject, TOOL)),
+            Self::BomIndex => {
+                bom::bom_index::document(sbom, &subject).map_err(|error| Failure::new(Exit::Failed, error))?
+            }
+        })
+    }
+}
+
+/// The SBOM in a file, when the file is one and no image; `-` is standard input, which cannot be anything else.
+pub(super) fn read(path: &Path) -> Result<Option<Sbom>, Failure> {
+    let failed = |why: String| Failure::new(Exit::Failed, format!("{}: {why}", path.display()));
+    let bytes = if path == Path::new("-") {
+        all(io::stdin().lock()).map_err(|error| failed(error.to_string()))?
+    } else {
+        match looks_like_one(path) {
+            Ok(Some(file)) => all(file).map_err(|error| failed(error.to_string()))?,
+            // What is wrong with it is told by whoever reads images.
+            Ok(None) | Err(_) => return Ok(None),
+        }
+    };
+    let sbom = bom::read(&bytes).map_err(|error| failed(error.to_string()))?;
+    Ok(Some(sbom))
+}
+
+/// Archives never begin like a text in JSON or tag-value does.
+fn looks_like_one(path: &Path) -> io::Result<Option<File>> {
+    if !path.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut head = Vec::new();
+    File::open(path)?.take(64).read_to_end(&mut head)?;
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+    let is_text = head.starts_with(b"{") || head.starts_with(b"SPDXVersion") || head.starts_with(b"##");
+    if is_text { File::open(path).map(Some) } else { Ok(None) }
+}
+
+/// One byte more than is read tells that it is too long.
+fn all(source: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(bom::DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
