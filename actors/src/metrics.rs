@@ -17,6 +17,11 @@ pub const WORK_ATTEMPTS: &str = "starling_work_attempts_total";
 pub const WORKER_SLOTS: &str = "starling_worker_slots";
 /// Bytes of layers that were read.
 pub const LAYER_PULL_BYTES: &str = "starling_layer_pull_bytes_total";
+/// Layers that attempts asked for, by `result`: hit (known), miss (read for all), alone (read for this attempt only),
+/// unreadable.
+pub const LAYER_CACHE_REQUESTS: &str = "starling_layer_cache_requests_total";
+/// Compressed bytes of layers that were known, and so not read.
+pub const LAYER_CACHE_SAVED_BYTES: &str = "starling_layer_cache_saved_bytes_total";
 /// Findings of the verdicts written by this node, by `severity`.
 pub const FINDINGS: &str = "starling_findings_total";
 /// Verdicts, by `result` (changed, unchanged).
@@ -55,6 +60,12 @@ pub fn describe() {
     describe_counter!(WORK_ATTEMPTS, "attempts of this node's workers, by result");
     describe_gauge!(WORKER_SLOTS, "worker slots of this node, by state");
     describe_counter!(LAYER_PULL_BYTES, Unit::Bytes, "bytes of layers read from the object store");
+    describe_counter!(LAYER_CACHE_REQUESTS, "layers asked for, by result: hit, miss, alone, unreadable");
+    describe_counter!(
+        LAYER_CACHE_SAVED_BYTES,
+        Unit::Bytes,
+        "bytes of layers that were known, and so not read"
+    );
     describe_counter!(FINDINGS, "findings of verdicts written by this node, by severity");
     describe_counter!(VERDICTS, "verdicts of this node, by result");
     describe_counter!(BELLS_RUNG, "bells carried from the outbox to streams, by kind");

@@ -7,6 +7,7 @@
 //! A slot reads nothing ahead, and an entry is acknowledged after its effect is committed.
 
 mod attempt;
+mod layers;
 mod reading;
 
 use std::sync::Arc;

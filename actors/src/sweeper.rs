@@ -21,6 +21,11 @@ use crate::bells;
 use crate::entity::{Entity, Factory, Trouble};
 use crate::metrics::{JOBS_OVERDUE, SWEPT};
 
+/// Between two times that what is not needed any more is forgotten.
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+/// A layer that no image had for so long is read again when one has it.
+const LAYERS_UNUSED: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Its id within the kind `system`.
 const NAME: &str = "sweeper";
 
@@ -88,6 +93,7 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
 #[derive(Default)]
 struct State {
     swept: Option<Instant>,
+    kept_house: Option<Instant>,
     memory: Memory,
 }
 
@@ -110,6 +116,10 @@ impl Entity for Sweeper {
             Haste::Everything => state.memory.clear(),
         }
         let now = Instant::now();
+        if state.kept_house.is_none_or(|kept| kept.elapsed() >= HOUSEKEEPING) {
+            self.keep_house().await?;
+            state.kept_house = Some(now);
+        }
         self.sweep(haste, &mut state.memory, now).await?;
         state.swept = Some(now);
         Ok(())
@@ -117,6 +127,15 @@ impl Entity for Sweeper {
 }
 
 impl Sweeper {
+    async fn keep_house(&self) -> Result<(), Trouble> {
+        let mut tx = self.store.fleet().await?;
+        let requests = store::requests::forget_old(&mut tx).await?;
+        tx.commit().await?;
+        let layers = store::layers::forget_unused(&self.store, LAYERS_UNUSED).await?;
+        tracing::debug!(requests, layers, "forgot what is not needed any more");
+        Ok(())
+    }
+
     async fn sweep(&self, haste: Haste, memory: &mut Memory, now: Instant) -> Result<(), Trouble> {
         let older_than = match haste {
             Haste::Everything => Duration::ZERO,

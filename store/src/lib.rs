@@ -15,6 +15,7 @@ pub mod findings;
 pub mod images;
 pub mod jobs;
 pub mod lanes;
+pub mod layers;
 pub mod members;
 pub mod objects;
 pub mod observations;

@@ -12,5 +12,6 @@ mod operators;
 mod real_images;
 mod refused;
 mod scan;
+mod shared_layers;
 mod tenants;
 mod watch;

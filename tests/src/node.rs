@@ -9,6 +9,8 @@ use std::time::Duration;
 use actors::failpoint::Point;
 use coordinator::dev::certificates::NodeCertificate;
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::cluster::Tenant;
 use crate::process::{Process, Start, tail};
@@ -69,6 +71,18 @@ impl Node {
     /// Where its public API is.
     pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.api_port)
+    }
+
+    /// The value of one line of its metrics, such as `starling_jobs_finished_total{result="done"}`; 0 while there is
+    /// none.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.api_port)).await.expect("the node listens");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: node\r\n\r\n").await.expect("the node reads");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.expect("the node answers");
+        assert!(page.contains("\nstarling_"), "these are no metrics: {page}");
+        let value = page.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a metric is a number"))
     }
 
     /// Clients that speak for a tenant.

@@ -14,9 +14,9 @@ use tokio::task::JoinError;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
+use super::layers::SharedLayers;
 use super::reading::{Brake, LayerReader};
 use super::{Shared, passing};
-use crate::failpoint::{self, Point};
 
 /// An attempt under way.
 pub(super) struct Attempt<'a> {
@@ -64,13 +64,18 @@ impl Attempt<'_> {
         let (objects, limits) = (self.shared.objects.clone(), self.shared.limits.clone());
         let tenant = self.claimed.hold.tenant;
         let layers: Vec<_> = self.claimed.layers.iter().map(descriptor).collect();
-        let (runtime, span) = (Handle::current(), tracing::Span::current());
+        let span = tracing::Span::current();
+        let known = SharedLayers {
+            store: self.shared.store.clone(),
+            generation: self.claimed.hold.holder_gen,
+            runtime: Handle::current(),
+            brake,
+        };
         move || {
             let _entered = span.entered();
-            let sbom = inventory::scan(&layers, &limits, |layer| {
-                runtime.block_on(failpoint::hit(Point::WorkerMidExtraction));
-                let blob = runtime.block_on(open(&objects, tenant, &layer.digest))?;
-                Ok(LayerReader::new(blob, brake.clone()))
+            let sbom = inventory::scan(&layers, &limits, inventory::usual_threads(), &known, |layer| {
+                let blob = known.runtime.block_on(open(&objects, tenant, &layer.digest))?;
+                Ok(LayerReader::new(blob, known.brake.clone()))
             })?;
             Ok(extracted(&sbom))
         }

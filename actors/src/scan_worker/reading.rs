@@ -17,7 +17,8 @@ impl Brake {
         PullOnDrop(self.clone())
     }
 
-    fn is_pulled(&self) -> bool {
+    /// Whether it was.
+    pub(super) fn is_pulled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

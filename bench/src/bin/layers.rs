@@ -1,5 +1,5 @@
 //! How fast layers are read beside what cannot be avoided: decompressing the same bytes and taking the
-//! two digests of them. Also the peak memory of reading whole images.
+//! two digests of them. Also how much faster two threads are than one, and the peak memory of reading whole images.
 //!
 //! `cargo run --release -p bench --no-default-features --bin layers -- [--rounds N] LAYOUT…` (OCI layout directories)
 
@@ -7,12 +7,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bench::{median, peak_memory, timed};
-use inventory::{Document, ImageConfig, ImageManifest, LayerDescriptor, Limits};
-use model::Digest;
+use inventory::{Document, ImageConfig, ImageManifest, LayerDescriptor, LayerError, Limits, NoCache};
+use model::{Digest, Sbom};
 use sha2::{Digest as _, Sha256};
 
 struct Arguments {
@@ -23,9 +24,9 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let Arguments { rounds, layouts } = arguments()?;
     println!(
-        "| image | layers | compressed MB | archive MB | bare MB/s | pass MB/s | pass of bare | peak MB |"
+        "| image | layers | compressed MB | archive MB | bare MB/s | pass MB/s | pass of bare | 2 threads | peak MB |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for layout in layouts {
         measure(&layout, rounds).with_context(|| format!("measuring {}", layout.display()))?;
     }
@@ -48,20 +49,22 @@ fn arguments() -> anyhow::Result<Arguments> {
 fn measure(layout: &Path, rounds: usize) -> anyhow::Result<()> {
     let layers = layers_of(layout)?;
     let archive: u64 = layers.iter().map(|layer| bare(layout, layer)).sum::<Result<_, _>>()?;
-    let (mut plain, mut passes, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut plain, mut passes, mut ratios, mut scaling) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let (bare_time, read) = timed(|| layers.iter().try_for_each(|layer| bare(layout, layer).map(drop)));
         read?;
-        let (pass_time, sbom) =
-            timed(|| inventory::scan(&layers, &Limits::default(), |layer| open(layout, layer)));
+        let (pass_time, sbom) = timed(|| scan(&layers, layout, 1));
         sbom?;
+        let (shared_time, sbom) = timed(|| scan(&layers, layout, 2));
+        sbom?;
+        scaling.push(pass_time.as_secs_f64() / shared_time.as_secs_f64());
         plain.push(bare_time.as_secs_f64());
         passes.push(pass_time.as_secs_f64());
         ratios.push(bare_time.as_secs_f64() / pass_time.as_secs_f64());
     }
     let compressed: u64 = layers.iter().map(|layer| layer.size).sum();
     println!(
-        "| {} | {} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} | {} |",
+        "| {} | {} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} | {:.2} | {} |",
         layout.file_stem().unwrap_or_default().display(),
         layers.len(),
         megabytes(compressed),
@@ -69,9 +72,15 @@ fn measure(layout: &Path, rounds: usize) -> anyhow::Result<()> {
         megabytes(archive) / median(&plain),
         megabytes(archive) / median(&passes),
         median(&ratios),
+        median(&scaling),
         peak_memory().map_or_else(|| "-".to_owned(), |bytes| format!("{:.0}", megabytes(bytes))),
     );
     Ok(())
+}
+
+fn scan(layers: &[LayerDescriptor], layout: &Path, threads: usize) -> Result<Sbom, LayerError> {
+    let threads = NonZero::new(threads).expect("some thread reads");
+    inventory::scan(layers, &Limits::DEFAULT, threads, &NoCache, |layer| open(layout, layer))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]

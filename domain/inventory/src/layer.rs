@@ -5,10 +5,12 @@ mod entries;
 mod header;
 mod kept;
 pub(crate) mod nodes;
+mod stored;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::Digest;
 
@@ -41,9 +43,20 @@ pub struct Layer {
     pub(crate) kept_bytes: usize,
     /// What was kept besides the usual.
     pub(crate) also: Also,
+    /// The least and the most room for an executable that did not fit into it; `None` when all did.
+    rooms: Option<(u64, u64)>,
 }
 
 impl Layer {
+    /// Whether a reading within these limits would give just this.
+    pub(crate) fn fits(&self, limits: &Limits) -> bool {
+        let room = |used| room(limits.executable_bytes.saturating_sub(used));
+        let (first, last) = (room(0), room(memory(self.kept_bytes, self.paths())));
+        self.paths() <= limits.paths
+            && self.kept_bytes <= limits.kept_bytes
+            && self.rooms.is_none_or(|(least, most)| [least, most, first] == [last; 3])
+    }
+
     /// How many paths the layer has, whiteouts and implied directories included.
     pub fn paths(&self) -> usize {
         self.nodes.len()
@@ -102,7 +115,20 @@ pub fn read_layer(
     descriptor: &LayerDescriptor,
     limits: &Limits,
 ) -> Result<Layer, LayerError> {
-    read_layer_also(reader, descriptor, limits, Also::default())
+    read_layer_also(reader, descriptor, limits, &Large::default(), Also::default())
+}
+
+/// What several readers of one image share: only one of them holds a large file at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Large(Mutex<()>);
+
+impl Large {
+    /// Files below this are held without asking.
+    const BYTES: u64 = 8 << 20;
+
+    fn turn(&self, size: u64) -> Option<MutexGuard<'_, ()>> {
+        (size > Self::BYTES).then(|| self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Like [`read_layer`], keeping some more files.
@@ -110,15 +136,17 @@ pub(crate) fn read_layer_also(
     reader: impl Read,
     descriptor: &LayerDescriptor,
     limits: &Limits,
+    large: &Large,
     also: Also,
 ) -> Result<Layer, LayerError> {
-    read(reader, descriptor, limits, also).map_err(|fault| fault.of_layer(&descriptor.digest))
+    read(reader, descriptor, limits, large, also).map_err(|fault| fault.of_layer(&descriptor.digest))
 }
 
 fn read(
     reader: impl Read,
     descriptor: &LayerDescriptor,
     limits: &Limits,
+    large: &Large,
     also: Also,
 ) -> Result<Layer, Fault> {
     if descriptor.size > limits.blob_bytes {
@@ -126,7 +154,7 @@ fn read(
         return Err(Fault::limit(what));
     }
     let mut blob = Blob::new(reader, descriptor);
-    let outcome = read_archive(&mut blob, descriptor, limits, also);
+    let outcome = read_archive(&mut blob, descriptor, limits, large, also);
     // A blob that is not the promised one explains whatever else went wrong, so that is said first.
     match &outcome {
         Err(fault) if ends_reading(fault.reason) => {}
@@ -148,20 +176,23 @@ fn read_archive<R: Read>(
     blob: &mut Blob<'_, R>,
     descriptor: &LayerDescriptor,
     limits: &Limits,
+    large: &Large,
     also: Also,
 ) -> Result<(Layer, Digest), Fault> {
     let mut stream = Stream::open(blob, &descriptor.media_type, limits)?;
-    let layer = read_entries(&mut stream, limits, also)?;
+    let layer = read_entries(&mut stream, limits, large, also)?;
     Ok((layer, stream.finish()?))
 }
 
 fn read_entries<R: Read>(
     stream: &mut Stream<'_, '_, R>,
     limits: &Limits,
+    large: &Large,
     also: Also,
 ) -> Result<Layer, Fault> {
     let mut entries = Entries::new(stream, limits);
-    let mut sieve = Sieve { kept: Kept::new(limits), refused: BTreeMap::new(), also, limits };
+    let mut sieve =
+        Sieve { kept: Kept::new(limits), refused: BTreeMap::new(), also, limits, large, rooms: None };
     let mut last = Vec::new();
     loop {
         let next = entries.next().map_err(|f| if f.reason == Reason::Truncated { f.at(&last) } else { f })?;
@@ -169,8 +200,14 @@ fn read_entries<R: Read>(
         sieve.take(&entry, &mut entries).map_err(|fault| fault.at(&entry.name))?;
         last = entry.name;
     }
-    let Sieve { kept, refused, also, .. } = sieve;
-    Ok(Layer { nodes: kept.nodes, items: kept.items, refused, kept_bytes: kept.bytes, also })
+    let Sieve { kept, refused, also, rooms, .. } = sieve;
+    Ok(Layer { nodes: kept.nodes, items: kept.items, refused, kept_bytes: kept.bytes, also, rooms })
+}
+
+/// What remains for an executable, in steps: so small differences in what else is held make none in what is found.
+const fn room(left: u64) -> u64 {
+    const STEP: u64 = 16 << 20;
+    if left < STEP { left } else { left / STEP * STEP }
 }
 
 /// Why a sparse file is not read.
@@ -182,6 +219,8 @@ struct Sieve<'a> {
     refused: BTreeMap<Vec<u8>, String>,
     also: Also,
     limits: &'a Limits,
+    large: &'a Large,
+    rooms: Option<(u64, u64)>,
 }
 
 impl Sieve<'_> {
@@ -258,12 +297,17 @@ impl Sieve<'_> {
     }
 
     fn look_into<R: Read>(
-        &self,
+        &mut self,
         entry: &Entry,
         entries: &mut Entries<'_, '_, '_, R>,
     ) -> Result<Option<Item>, Fault> {
-        let room = self.limits.executable_bytes.saturating_sub(self.kept.memory());
+        let room = room(self.limits.executable_bytes.saturating_sub(self.kept.memory()));
+        if entry.size > room {
+            let (least, most) = self.rooms.unwrap_or((room, room));
+            self.rooms = Some((least.min(room), most.max(room)));
+        }
         let plan = executable::plan(entry.size, entries.start(HEAD_BYTES)?, room);
+        let _turn = self.large.turn(entry.size);
         let parts = entries.parts(&plan)?;
         let notes = ecosystems::look_into(&Executable::new(Held::new(entry.size, parts)));
         Ok((!notes.is_empty()).then(|| Item::Executable(notes.into())))
@@ -282,6 +326,7 @@ impl Sieve<'_> {
         if entry.size > limit {
             return self.refuse(path, &format!("has {} bytes, over {limit}", entry.size));
         }
+        let _turn = self.large.turn(entry.size);
         let body = entries.body()?;
         let name = if ecosystems::want(path) { Some(path.to_vec()) } else { self.also.names_of(path).next() };
         Ok(Some(match name {

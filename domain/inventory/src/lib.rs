@@ -38,7 +38,7 @@ pub use index::{ImageIndex, IndexEntry, Platform};
 pub use layer::{Layer, read_layer};
 pub use limits::Limits;
 pub use manifest::{Descriptor, Document, ImageManifest, LayerDescriptor, media_type};
-pub use scan::scan;
+pub use scan::{LayerCache, NoCache, scan, usual_threads};
 
 /// Which rules made an SBOM. Raised whenever the same layers would give another list, so that stored
 /// SBOMs of older rules are made anew.

@@ -31,8 +31,8 @@ pub struct Limits {
     pub header_bytes: u64,
     /// Bytes of one file that is read for packages.
     pub file_bytes: u64,
-    /// Bytes held of one executable while it is looked into, less what is kept already and 16 for each path;
-    /// of a larger one only parts are held, and the SBOM says if they were not enough.
+    /// Bytes held of one executable while it is looked into, less what is kept already and 16 for each path, in
+    /// steps of 16 MiB; of a larger one only parts are held, and the SBOM says if they were not enough.
     pub executable_bytes: u64,
     /// Bytes of the list of crates in an executable, decompressed.
     pub audit_bytes: u64,
@@ -75,7 +75,7 @@ impl Limits {
         path_bytes: 4096,
         header_bytes: MIB,
         file_bytes: 32 * MIB,
-        executable_bytes: 64 * MIB,
+        executable_bytes: 72 * MIB,
         audit_bytes: 8 * MIB,
         lock_bytes: 2 << 20,
         listed: 200_000,

@@ -81,6 +81,20 @@ impl Nodes {
         gave_way
     }
 
+    /// All that is known, in order.
+    pub(crate) fn to_numbers(&self) -> (Vec<u64>, Vec<(u64, u64)>) {
+        let mut marks: Vec<u64> = self.marks.iter().copied().collect();
+        let mut renewed: Vec<_> = self.renewed.iter().map(|(node, times)| (*node, *times)).collect();
+        marks.sort_unstable();
+        renewed.sort_unstable();
+        (marks, renewed)
+    }
+
+    /// What [`to_numbers`](Self::to_numbers) gave.
+    pub(crate) fn from_numbers(marks: Vec<u64>, renewed: Vec<(u64, u64)>) -> Self {
+        Self { marks: marks.into_iter().collect(), renewed: renewed.into_iter().collect() }
+    }
+
     /// How many paths there are.
     pub(crate) fn len(&self) -> usize {
         self.marks.len()

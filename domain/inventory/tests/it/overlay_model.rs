@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice::from_ref;
 
-use inventory::{LayerDescriptor, Limits, scan};
+use inventory::{LayerDescriptor, Limits};
 use proptest::prelude::*;
 
-use crate::support::plain;
+use crate::support::{plain, scan};
 use crate::tar::Tar;
 
 /// Whatever is called so is a package; the same names serve for directories.

@@ -1,11 +1,67 @@
 //! Shared by the tests: images in OCI layouts, layers made by hand.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Read, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use inventory::{Document, ImageConfig, LayerDescriptor, LayerError, Limits, Platform, media_type, scan};
+use inventory::{
+    Document, ImageConfig, Layer, LayerCache, LayerDescriptor, LayerError, Limits, NoCache, Platform,
+    media_type,
+};
 use model::{Digest, Sbom};
+
+const ONE: NonZero<usize> = NonZero::<usize>::MIN;
+const THREE: NonZero<usize> = NonZero::new(3).unwrap();
+
+/// Keeps layers as bytes, and counts how often it was asked in vain.
+#[derive(Default)]
+struct Shelf {
+    layers: Mutex<HashMap<Digest, Vec<u8>>>,
+    misses: AtomicUsize,
+}
+
+impl LayerCache for Shelf {
+    fn layer(
+        &self,
+        layer: &LayerDescriptor,
+        read: &mut dyn FnMut() -> Result<Layer, LayerError>,
+    ) -> Result<Layer, LayerError> {
+        if let Some(bytes) = self.layers.lock().unwrap().get(&layer.diff_id) {
+            return Ok(Layer::restore(bytes).expect("it was stored"));
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let read = read()?;
+        self.layers.lock().unwrap().insert(layer.diff_id.clone(), read.store().expect("it is small"));
+        Ok(read)
+    }
+}
+
+/// Scans one layer after the other, and holds against it what several threads and a cache make of them.
+pub(crate) fn scan<R: Read>(
+    layers: &[LayerDescriptor],
+    limits: &Limits,
+    open: impl Fn(&LayerDescriptor) -> io::Result<R> + Sync,
+) -> Result<Sbom, LayerError> {
+    let alone = inventory::scan(layers, limits, ONE, &NoCache, &open);
+    let same = |other: Result<Sbom, LayerError>, how: &str| match (&alone, &other) {
+        (Ok(sbom), Ok(other)) => assert_eq!(sbom, other, "{how}"),
+        (Err(error), Err(other)) => assert_eq!(error.to_string(), other.to_string(), "{how}"),
+        _ => panic!("{how}: {alone:?} is {other:?}"),
+    };
+    same(inventory::scan(layers, limits, THREE, &NoCache, &open), "three threads");
+    let shelf = Shelf::default();
+    same(inventory::scan(layers, limits, ONE, &shelf, &open), "a cache that knows nothing");
+    let misses = shelf.misses.load(Ordering::Relaxed);
+    same(inventory::scan(layers, limits, THREE, &shelf, &open), "a cache that knows every layer");
+    if alone.is_ok() {
+        assert_eq!(shelf.misses.load(Ordering::Relaxed), misses, "every layer was known");
+    }
+    alone
+}
 
 /// The folder of real data beside the project, or `None` with a word on why the test proves nothing.
 pub(crate) fn shared_data() -> Option<PathBuf> {
@@ -57,10 +113,9 @@ fn read_blob(blob: impl Fn(&Digest) -> PathBuf, digest: &Digest) -> Result<Vec<u
 /// Scans layers given as uncompressed archives.
 pub(crate) fn scan_archives(archives: &[Vec<u8>]) -> Result<Sbom, LayerError> {
     let layers: Vec<LayerDescriptor> = archives.iter().map(|archive| plain(archive)).collect();
-    let mut calls = 0;
+    let calls = AtomicUsize::new(0);
     let open = |layer: &LayerDescriptor| {
-        calls += 1;
-        assert!(calls < 1000, "layers are read again and again");
+        assert!(calls.fetch_add(1, Ordering::Relaxed) < 4000, "layers are read again and again");
         let archive = archives.iter().find(|archive| Digest::of(archive) == layer.digest).unwrap();
         Ok(archive.as_slice())
     };
