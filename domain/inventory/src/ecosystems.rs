@@ -1,22 +1,26 @@
 //! What each package manager leaves behind in an image.
 //!
 //! A new ecosystem is one file here, one line in [`ECOSYSTEMS`], and one fixture in `fixtures/`, which the
-//! harness in `tests.rs` finds by the ecosystem's purl type.
+//! harness in `tests.rs` finds by the ecosystem's purl type. Lock files, which count only where nothing is
+//! installed, have one of their own (`lock.rs`).
 
 mod apk;
 mod cargo;
 mod composer;
 mod dpkg;
+mod entries;
 pub(crate) mod executable;
 mod gem;
 mod golang;
 mod json;
 mod listing;
+mod lock;
 mod maven;
 mod npm;
 mod nuget;
 mod numbers;
 mod of_distro;
+mod outline;
 mod pypi;
 mod rpm;
 #[cfg(test)]

@@ -36,8 +36,10 @@ pub struct Limits {
     pub executable_bytes: u64,
     /// Bytes of the list of crates in an executable, decompressed.
     pub audit_bytes: u64,
-    /// Bytes of a lock file. Reading one takes many times its size.
+    /// Bytes of a lock file in TOML. Reading one takes many times its size.
     pub lock_bytes: usize,
+    /// Bytes of a lock file that is read line by line or entry by entry.
+    pub lock_text_bytes: usize,
     /// Packages of one kind that executables and lock files list: a few bytes each, many times that as components.
     pub listed: usize,
     /// Bytes that are kept of one file's list of packages.
@@ -78,6 +80,7 @@ impl Limits {
         executable_bytes: 72 * MIB,
         audit_bytes: 8 * MIB,
         lock_bytes: 2 << 20,
+        lock_text_bytes: 16 << 20,
         listed: 200_000,
         listing_bytes: 8 << 20,
         kept_bytes: 64 << 20,

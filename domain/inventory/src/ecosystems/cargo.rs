@@ -10,8 +10,8 @@ mod lock;
 use model::{Component, Distro, PackageKind, Problem};
 
 use super::executable::Executable;
+use super::lock::is_lock;
 use super::{Ecosystem, File, listing};
-use crate::path;
 use crate::purl::PurlBuilder;
 
 pub(super) struct Cargo;
@@ -21,14 +21,8 @@ impl Ecosystem for Cargo {
         PackageKind::Cargo
     }
 
-    /// Not the lock files that come with the sources of crates: whoever uses a crate does not use its lock.
     fn wants(&self, path: &[u8]) -> bool {
-        if !path.ends_with(b"Cargo.lock") {
-            return false;
-        }
-        let (dir, name) = path::split(path);
-        let mut above = path::components(dir).zip(path::components(dir).skip(1));
-        name == b"Cargo.lock" && !above.any(|pair| pair == (&b"registry"[..], &b"src"[..]))
+        is_lock(path, &["Cargo.lock"])
     }
 
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {

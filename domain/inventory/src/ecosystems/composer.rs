@@ -1,4 +1,8 @@
 //! Composer: `vendor/composer/installed.json`, a list of packages (version 1) or an object that holds it (version 2).
+//!
+//! `composer.lock` counts where none of these lies below it.
+
+mod lock;
 
 use std::fmt;
 
@@ -8,9 +12,12 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visi
 
 use super::json::{Lenient, Package};
 use super::listing::{self, Lines};
+use super::lock::{Reach, is_lock, lines, that_count};
 use super::{Ecosystem, File};
 use crate::path;
 use crate::purl::PurlBuilder;
+
+const LOCKS: &[&str] = &["composer.lock"];
 
 pub(super) struct Composer;
 
@@ -21,10 +28,13 @@ impl Ecosystem for Composer {
 
     fn wants(&self, path: &[u8]) -> bool {
         let (folder, name) = path::split(path);
-        name == b"installed.json" && path::split(folder).1 == b"composer"
+        (name == b"installed.json" && path::split(folder).1 == b"composer") || is_lock(path, LOCKS)
     }
 
-    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        if is_lock(path, LOCKS) {
+            return lines(&content, lock::lines);
+        }
         match serde_json::from_slice::<Installed>(&content) {
             Ok(installed) => installed.0.into_bytes(),
             Err(_) => listing::problem("is not a list of packages").into_bytes(),
@@ -32,7 +42,7 @@ impl Ecosystem for Composer {
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        listing::read(files, component)
+        listing::read(&that_count(files, LOCKS, Reach::Above), component)
     }
 }
 
@@ -78,13 +88,15 @@ impl<'de> Visitor<'de> for ListOrObject {
 
 fn line(package: &Package) -> String {
     match (&package.name, &package.version) {
-        // Tags are often called `v1.2.3`; Composer's versions are not.
-        (Some(name), Some(version)) => {
-            let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
-            listing::package(name, version.strip_prefix(['v', 'V']).filter(is_number).unwrap_or(version))
-        }
+        (Some(name), Some(version)) => listing::package(name, number(version)),
         _ => listing::problem("has an entry without name or version"),
     }
+}
+
+/// Tags are often called `v1.2.3`; Composer's versions are not.
+fn number(version: &str) -> &str {
+    let is_number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+    version.strip_prefix(['v', 'V']).filter(is_number).unwrap_or(version)
 }
 
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {

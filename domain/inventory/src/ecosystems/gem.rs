@@ -2,12 +2,19 @@
 //!
 //! A specification is a Ruby program that RubyGems itself writes (`Gem::Specification#to_ruby`), so its lines have one
 //! form: `s.name = "NAME".freeze`, `s.version = "VERSION"`. What has another form is called by the file's name.
+//!
+//! `Gemfile.lock` counts where no gem is installed in the whole image.
+
+mod lock;
 
 use model::{Component, Distro, PackageKind, Problem};
 
+use super::lock::{Reach, is_lock, lines, that_count};
 use super::{Ecosystem, File, listing};
 use crate::path;
 use crate::purl::PurlBuilder;
+
+const LOCKS: &[&str] = &["Gemfile.lock", "gems.locked"];
 
 pub(super) struct Gem;
 
@@ -18,7 +25,7 @@ impl Ecosystem for Gem {
 
     fn wants(&self, path: &[u8]) -> bool {
         if !path.ends_with(b".gemspec") {
-            return false;
+            return is_lock(path, LOCKS);
         }
         let (folder, _) = path::split(path);
         let (above, last) = path::split(folder);
@@ -26,6 +33,9 @@ impl Ecosystem for Gem {
     }
 
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        if is_lock(path, LOCKS) {
+            return lines(&content, lock::lines);
+        }
         let text = String::from_utf8_lossy(&content);
         let name = String::from_utf8_lossy(path::split(path).1);
         let of_file = of_file_name(name.strip_suffix(".gemspec").unwrap_or(&name));
@@ -38,7 +48,7 @@ impl Ecosystem for Gem {
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        listing::read(files, component)
+        listing::read(&that_count(files, LOCKS, Reach::Image), component)
     }
 }
 

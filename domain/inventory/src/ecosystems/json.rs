@@ -1,5 +1,6 @@
 //! JSON that names packages, read without building a tree of it: a small file can make a very large tree.
 //!
+//! Objects and lists are taken entry by entry, so what is kept of them is for each reader to bound.
 //! Of a field said twice the last counts, as it does for those who write these files; a derived reader refuses it.
 
 use std::fmt;
@@ -44,10 +45,19 @@ impl<'de> Deserialize<'de> for Package {
 /// What is there, if it is what it should be; anything else is passed over and costs nothing beside it.
 pub(super) struct Lenient<T>(pub(super) Option<T>);
 
-/// What a [`Lenient`] may be: text or an object.
+/// What a [`Lenient`] may be.
 pub(super) trait Wanted: Sized {
     fn of_text(_text: &str) -> Option<Self> {
         None
+    }
+
+    fn of_bool(_value: bool) -> Option<Self> {
+        None
+    }
+
+    fn of_seq<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
     }
 
     fn of_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
@@ -62,6 +72,12 @@ impl Wanted for String {
     }
 }
 
+impl Wanted for bool {
+    fn of_bool(value: bool) -> Option<Self> {
+        Some(value)
+    }
+}
+
 impl Wanted for Package {
     fn of_map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
         Self::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
@@ -72,6 +88,21 @@ impl<'de, T: Wanted> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
+}
+
+/// The value of the field that was just named, if it is what it should be.
+pub(super) fn value<'de, T: Wanted, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    map.next_value::<Lenient<T>>().map(|value| value.0)
+}
+
+/// Passes over that value.
+pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(drop)
+}
+
+/// What a whole document says, if it is JSON and what it should be.
+pub(super) fn document<T: Wanted>(text: &str) -> Option<T> {
+    serde_json::from_str::<Lenient<T>>(text).ok()?.0
 }
 
 struct Anything<T>(PhantomData<T>);
@@ -91,13 +122,12 @@ impl<'de, T: Wanted> Visitor<'de> for Anything<T> {
         T::of_map(map).map(Lenient)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Lenient(None))
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        T::of_seq(list).map(Lenient)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Lenient(None))
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Lenient(T::of_bool(value)))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {

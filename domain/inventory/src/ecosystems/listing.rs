@@ -26,6 +26,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// A list that says only why it is none.
+    pub(super) fn of_problem(why: &str) -> Self {
+        Self { text: problem(why), full: false }
+    }
+
+    /// Adds a line, if there is one.
+    pub(super) fn add(&mut self, line: Option<String>) {
+        line.iter().for_each(|line| self.push(line));
+    }
+
     /// Adds a line; one that is too much becomes the last, and says so.
     pub(super) fn push(&mut self, line: &str) {
         if self.full {
@@ -37,6 +47,11 @@ impl Lines {
         } else {
             line
         });
+    }
+
+    /// Adds all lines of another list.
+    pub(super) fn append(&mut self, other: &Self) {
+        other.text.split_inclusive('\n').for_each(|line| self.push(line));
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {

@@ -2,13 +2,22 @@
 //!
 //! Only a directory that *is* a package counts: `node_modules/NAME` or `node_modules/@SCOPE/NAME`. Others
 //! are test data, or mark a folder as ES modules. Links (workspaces, pnpm) lead to what is found anyway.
+//!
+//! Lock files count where no `node_modules` lies below them.
+
+mod package_lock;
+mod pnpm;
+mod yarn;
 
 use model::{Component, Distro, PackageKind, Problem};
 
 use super::json::Package;
-use super::{Ecosystem, File, word};
+use super::lock::{self, Reach};
+use super::{Ecosystem, File, listing, word};
 use crate::path;
 use crate::purl::PurlBuilder;
+
+const LOCKS: &[&str] = &["package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml"];
 
 pub(super) struct Npm;
 
@@ -18,7 +27,7 @@ impl Ecosystem for Npm {
     }
 
     fn wants(&self, path: &[u8]) -> bool {
-        let Some(package) = path.strip_suffix(b"/package.json") else { return false };
+        let Some(package) = path.strip_suffix(b"/package.json") else { return lock::is_lock(path, LOCKS) };
         let dir = match path::split(package) {
             (dir, _) if path::split(dir).1.starts_with(b"@") => path::split(dir).0,
             (dir, _) => dir,
@@ -30,15 +39,29 @@ impl Ecosystem for Npm {
         false
     }
 
-    /// Name and version alone; nothing of what is not JSON.
-    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+    /// Name and version alone; nothing of a `package.json` that is not JSON.
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        match path::split(path).1 {
+            b"package-lock.json" | b"npm-shrinkwrap.json" => {
+                return lock::lines(&content, package_lock::lines);
+            }
+            b"yarn.lock" => return lock::lines(&content, yarn::lines),
+            b"pnpm-lock.yaml" => return lock::lines(&content, pnpm::lines),
+            _ => {}
+        }
         read(&content).ok().and_then(|package| serde_json::to_vec(&package).ok()).unwrap_or_default()
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        let (mut components, mut problems) = (Vec::new(), Vec::new());
-        for file in files {
-            match read(file.content).map_err(|_| "is not a JSON object").and_then(|p| component(&p, file)) {
+        let counting = lock::that_count(files, LOCKS, Reach::Above);
+        let (locks, installed): (Vec<_>, Vec<_>) =
+            counting.into_iter().partition(|file| lock::is_lock(file.path, LOCKS));
+        let (mut components, mut problems) = listing::read(&locks, component);
+        for file in &installed {
+            match read(file.content)
+                .map_err(|_| "is not a JSON object")
+                .and_then(|p| installed_component(&p, file))
+            {
                 Ok(found) => components.extend(found),
                 Err(why) => problems.push(file.problem(why)),
             }
@@ -48,19 +71,22 @@ impl Ecosystem for Npm {
 }
 
 /// `None` for a folder that is no package: it lacks name or version.
-fn component(package: &Package, file: &File<'_>) -> Result<Option<Component>, &'static str> {
+fn installed_component(package: &Package, file: &File<'_>) -> Result<Option<Component>, &'static str> {
     let (Some(name), Some(version)) = (&package.name, &package.version) else { return Ok(None) };
     if name.is_empty() || version.is_empty() {
         return Ok(None);
     }
     let name = word(name.as_bytes()).ok_or("has a name that no package has")?;
     let version = word(version.as_bytes()).ok_or("has a version that no package has")?;
+    component(&name, &version, file).map(Some)
+}
+
+fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
     let purl = match name.split_once('/') {
         Some((scope, base)) if !base.is_empty() => PurlBuilder::new("npm", base).namespace(scope),
-        _ => PurlBuilder::new("npm", &name),
+        _ => PurlBuilder::new("npm", name),
     };
-    let component = file.component(PackageKind::Npm, purl, &name, &version);
-    component.ok_or("has a name that no package has").map(Some)
+    file.component(PackageKind::Npm, purl, name, version).ok_or("has a name that no package has")
 }
 
 fn read(content: &[u8]) -> serde_json::Result<Package> {
@@ -75,6 +101,8 @@ mod tests {
     #[test]
     fn only_directories_of_packages_are_looked_at() {
         for path in [
+            "app/package-lock.json",
+            "app/yarn.lock",
             "app/node_modules/a/package.json",
             "app/node_modules/@s/a/package.json",
             "app/node_modules/a/node_modules/b/package.json",
@@ -85,6 +113,7 @@ mod tests {
         }
         for path in [
             "app/package.json",
+            "app/node_modules/a/yarn.lock",
             "app/node_modules/package.json",
             "app/node_modules/a/lib/package.json",
             "app/node_modules/a/@s/b/package.json",

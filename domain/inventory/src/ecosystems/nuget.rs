@@ -1,5 +1,9 @@
 //! NuGet: `*.deps.json` beside a .NET application, which lists the packages that it was published with
 //! (github.com/dotnet/sdk, "runtime configuration files").
+//!
+//! `packages.lock.json` counts where no such file lies beside or below it.
+
+mod lock;
 
 use std::fmt;
 
@@ -9,8 +13,11 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::json::{Lenient, Wanted};
 use super::listing::{self, Lines};
+use super::lock::{Reach, is_lock, lines, that_count};
 use super::{Ecosystem, File};
 use crate::purl::PurlBuilder;
+
+const LOCKS: &[&str] = &["packages.lock.json"];
 
 pub(super) struct NuGet;
 
@@ -20,10 +27,13 @@ impl Ecosystem for NuGet {
     }
 
     fn wants(&self, path: &[u8]) -> bool {
-        path.ends_with(b".deps.json")
+        path.ends_with(b".deps.json") || is_lock(path, LOCKS)
     }
 
-    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        if is_lock(path, LOCKS) {
+            return lines(&content, lock::lines);
+        }
         match serde_json::from_slice::<Document>(&content) {
             Ok(document) => document.libraries.0.into_bytes(),
             Err(_) => listing::problem("is not a list of libraries").into_bytes(),
@@ -31,7 +41,7 @@ impl Ecosystem for NuGet {
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        listing::read(files, component)
+        listing::read(&that_count(files, LOCKS, Reach::Above), component)
     }
 }
 

@@ -1,10 +1,19 @@
 //! Python: the metadata of installed distributions (core metadata specification; PEP 376 and, older, eggs).
+//!
+//! Lock files count where no distribution is installed in the whole image.
+
+mod pipfile;
+mod requirements;
+mod toml_lock;
 
 use model::{Component, Distro, PackageKind, Problem};
 
-use super::{Ecosystem, File, word};
+use super::lock::{self, Reach};
+use super::{Ecosystem, File, listing, word};
 use crate::path;
 use crate::purl::PurlBuilder;
+
+const LOCKS: &[&str] = &["poetry.lock", "uv.lock", "Pipfile.lock", "requirements.txt"];
 
 pub(super) struct PyPi;
 
@@ -18,12 +27,18 @@ impl Ecosystem for PyPi {
         match name {
             b"METADATA" => dir.ends_with(b".dist-info"),
             b"PKG-INFO" => dir.ends_with(b".egg-info") || path::split(dir).1 == b"EGG-INFO",
-            _ => name.ends_with(b".egg-info"),
+            _ => name.ends_with(b".egg-info") || lock::is_lock(path, LOCKS),
         }
     }
 
     /// The headers that count. What follows them is the project's README.
-    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        match path::split(path).1 {
+            b"poetry.lock" | b"uv.lock" => return lock::lines(&content, toml_lock::lines),
+            b"Pipfile.lock" => return lock::lines(&content, pipfile::lines),
+            b"requirements.txt" => return lock::lines(&content, requirements::lines),
+            _ => {}
+        }
         let header = |name: &str| {
             let value = header(&content, name)?;
             Some([name.as_bytes(), b": ", value, b"\n"].concat())
@@ -32,9 +47,12 @@ impl Ecosystem for PyPi {
     }
 
     fn extract(&self, files: &[File<'_>], _: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        let (mut components, mut problems) = (Vec::new(), Vec::new());
-        for file in files {
-            match component(file) {
+        let counting = lock::that_count(files, LOCKS, Reach::Image);
+        let (locks, installed): (Vec<_>, Vec<_>) =
+            counting.into_iter().partition(|file| lock::is_lock(file.path, LOCKS));
+        let (mut components, mut problems) = listing::read(&locks, component);
+        for file in &installed {
+            match installed_component(file) {
                 Ok(component) => components.push(component),
                 Err(why) => problems.push(file.problem(why)),
             }
@@ -43,11 +61,15 @@ impl Ecosystem for PyPi {
     }
 }
 
-fn component(file: &File<'_>) -> Result<Component, &'static str> {
+fn installed_component(file: &File<'_>) -> Result<Component, &'static str> {
     let name = header(file.content, "Name").and_then(word).ok_or("has no readable Name")?;
     let version = header(file.content, "Version").and_then(word).ok_or("has no readable Version")?;
-    let purl = PurlBuilder::new("pypi", &name);
-    file.component(PackageKind::PyPi, purl, &name, &version).ok_or("has a name that no package has")
+    component(&name, &version, file)
+}
+
+fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
+    let purl = PurlBuilder::new("pypi", name);
+    file.component(PackageKind::PyPi, purl, name, version).ok_or("has a name that no package has")
 }
 
 /// The first header of this name, before the first empty line.

@@ -1,4 +1,5 @@
-//! One harness for all ecosystems: `fixtures/TYPE.txt` holds files and the components that they make.
+//! One harness for all ecosystems: `fixtures/TYPE.txt` holds files and the components that they make, and
+//! `fixtures/TYPE-lock.txt` those of lock files that count only where nothing is installed in the image.
 //!
 //! ```text
 //! === path of a file
@@ -9,7 +10,7 @@
 //! PLACE: WHAT
 //! ```
 
-use std::fs;
+use std::{fs, iter};
 
 use model::{Component, Distro, PackageKind, Problem};
 
@@ -20,16 +21,28 @@ fn readers_of_files() -> impl Iterator<Item = &'static dyn Ecosystem> {
     ECOSYSTEMS.iter().copied().filter(|e| ![PackageKind::Golang, PackageKind::Maven].contains(&e.kind()))
 }
 
+#[derive(Default)]
 struct Fixture {
+    name: String,
     files: Vec<(String, Vec<u8>)>,
     expected: String,
     problems: String,
 }
 
-fn fixture(ecosystem: &dyn Ecosystem) -> Fixture {
-    let path = format!("fixtures/{}.txt", ecosystem.kind().as_str());
-    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let mut fixture = Fixture { files: Vec::new(), expected: String::new(), problems: String::new() };
+fn fixtures(ecosystem: &dyn Ecosystem) -> Vec<Fixture> {
+    let kind = ecosystem.kind().as_str();
+    let of_locks = format!("{kind}-lock");
+    let of_locks = fs::exists(path_of(&of_locks)).unwrap().then(|| fixture(&of_locks));
+    iter::once(fixture(kind)).chain(of_locks).collect()
+}
+
+fn path_of(name: &str) -> String {
+    format!("fixtures/{name}.txt")
+}
+
+fn fixture(name: &str) -> Fixture {
+    let text = fs::read_to_string(path_of(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let mut fixture = Fixture { name: name.to_owned(), ..Fixture::default() };
     for section in text.split("=== ").skip(1) {
         let (title, body) = section.split_once('\n').expect("a title and a body");
         match title {
@@ -39,6 +52,10 @@ fn fixture(ecosystem: &dyn Ecosystem) -> Fixture {
         }
     }
     fixture
+}
+
+fn all_fixtures() -> impl Iterator<Item = (&'static dyn Ecosystem, Fixture)> {
+    readers_of_files().flat_map(|ecosystem| fixtures(ecosystem).into_iter().map(move |f| (ecosystem, f)))
 }
 
 fn distro() -> Distro {
@@ -63,27 +80,26 @@ fn line(c: &Component) -> String {
 
 #[test]
 fn fixtures_hold() {
-    for ecosystem in readers_of_files() {
-        let fixture = fixture(ecosystem);
-        let kind = ecosystem.kind().as_str();
+    for (ecosystem, fixture) in all_fixtures() {
+        let name = &fixture.name;
         for (path, _) in &fixture.files {
             let takers: Vec<_> =
                 ECOSYSTEMS.iter().filter(|e| e.wants(path.as_bytes())).map(|e| e.kind()).collect();
-            assert_eq!(takers, [ecosystem.kind()], "{kind}: {path}");
+            assert_eq!(takers, [ecosystem.kind()], "{name}: {path}");
         }
         let (components, problems) = extract(ecosystem, &fixture.files);
         let found: Vec<String> = components.iter().map(line).collect();
-        assert_eq!(found.join("\n"), fixture.expected, "{kind}");
+        assert_eq!(found.join("\n"), fixture.expected, "{name}");
         let found: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
-        assert_eq!(found.join("\n"), fixture.problems, "{kind}");
-        assert!(!components.is_empty() && !problems.is_empty(), "{kind}: the fixture shows too little");
+        assert_eq!(found.join("\n"), fixture.problems, "{name}");
+        assert!(!components.is_empty() && !problems.is_empty(), "{name}: the fixture shows too little");
     }
 }
 
 #[test]
 fn damaged_files_do_no_harm() {
-    for ecosystem in readers_of_files() {
-        for (path, content) in fixture(ecosystem).files {
+    for (ecosystem, fixture) in all_fixtures() {
+        for (path, content) in fixture.files {
             for cut in 0..content.len() {
                 let mut flipped = content.clone();
                 flipped[cut] ^= 0xff;

@@ -210,6 +210,22 @@ fn language_packages_know_the_os_package_that_owns_them() {
 }
 
 #[test]
+fn lock_files_count_only_where_nothing_is_installed() {
+    let lock = r#"{"lockfileVersion":3,"packages":{"node_modules/a":{"version":"1"}}}"#;
+    let installed = r#"{"name":"b","version":"1"}"#;
+    let locked = Tar::new().file("app/package-lock.json", lock);
+    check(std::slice::from_ref(&locked), &["a"]);
+    let both = locked.clone().file("app/node_modules/b/package.json", installed);
+    check(std::slice::from_ref(&both), &["b"]);
+    check(&[locked, Tar::new().file("other/node_modules/b/package.json", installed)], &["a", "b"]);
+    // What a later layer removes is not installed.
+    check(&[both, Tar::new().file("app/.wh.node_modules", "")], &["a"]);
+    let pinned = Tar::new().file("app/requirements.txt", "c==1\n");
+    check(std::slice::from_ref(&pinned), &["c"]);
+    check(&[pinned, lower()], &["a", "b"]);
+}
+
+#[test]
 fn distroless_images_say_owners_in_checksums() {
     let sums = "d41d8cd98f00b204e9800998ecf8427e  usr/lib/python3/x.egg-info\n";
     let layer = Tar::new()

@@ -51,8 +51,12 @@ fn lists_that_cannot_be_read_are_problems() {
 #[test]
 fn locks_of_other_crates_sources_are_not_read() {
     assert!(Cargo.wants(b"Cargo.lock") && Cargo.wants(b"usr/src/app/Cargo.lock"));
-    for path in ["root/.cargo/registry/src/index.crates.io-1/a-1/Cargo.lock", "a/XCargo.lock", "Cargo.lock/x"]
-    {
+    for path in [
+        "root/.cargo/registry/src/index.crates.io-1/a-1/Cargo.lock",
+        "app/vendor/a/Cargo.lock",
+        "a/XCargo.lock",
+        "Cargo.lock/x",
+    ] {
         assert!(!Cargo.wants(path.as_bytes()), "{path}");
     }
 }
