@@ -46,7 +46,7 @@ const fn language(name: &'static str, kind: PackageKind) -> Known {
     Known { name, kind, os_id: None, release_suffix: "", release: Release::None }
 }
 
-const KNOWN: [Known; 15] = [
+const KNOWN: [Known; 18] = [
     distro("AlmaLinux", PackageKind::Rpm, "almalinux", Release::Major),
     distro("Alpine", PackageKind::Apk, "alpine", Release::VMinor),
     distro("Chainguard", PackageKind::Apk, "chainguard", Release::None),
@@ -55,11 +55,14 @@ const KNOWN: [Known; 15] = [
     Known { release_suffix: ":LTS", ..distro("Ubuntu", PackageKind::Deb, "ubuntu", Release::Whole) },
     distro("Wolfi", PackageKind::Apk, "wolfi", Release::None),
     language("Go", PackageKind::Golang),
+    language("Hex", PackageKind::Hex),
     language("Maven", PackageKind::Maven),
     language("NuGet", PackageKind::NuGet),
     language("Packagist", PackageKind::Composer),
+    language("Pub", PackageKind::Pub),
     language("PyPI", PackageKind::PyPi),
     language("RubyGems", PackageKind::Gem),
+    language("SwiftURL", PackageKind::Swift),
     language("crates.io", PackageKind::Cargo),
     language("npm", PackageKind::Npm),
 ];
@@ -124,27 +127,37 @@ impl fmt::Display for Ecosystem {
     }
 }
 
-/// The rules by which versions of this kind compare.
-pub const fn scheme(kind: PackageKind) -> Scheme {
-    match kind {
+/// The rules by which versions of this kind compare; `None` for those of which no advisories speak. Swift's package
+/// manager takes Semantic Versioning only.
+pub const fn scheme(kind: PackageKind) -> Option<Scheme> {
+    Some(match kind {
+        PackageKind::Conda => return None,
         PackageKind::Apk => Scheme::Apk,
         PackageKind::Composer => Scheme::Packagist,
         PackageKind::Deb => Scheme::Debian,
         PackageKind::Gem => Scheme::RubyGems,
         PackageKind::Golang => Scheme::Go,
+        PackageKind::Hex => Scheme::Hex,
         PackageKind::Maven => Scheme::Maven,
-        PackageKind::Cargo | PackageKind::Npm => Scheme::Semver,
+        PackageKind::Cargo | PackageKind::Npm | PackageKind::Swift => Scheme::Semver,
         PackageKind::NuGet => Scheme::NuGet,
+        PackageKind::Pub => Scheme::Pub,
         PackageKind::PyPi => Scheme::Pep440,
         PackageKind::Rpm => Scheme::Rpm,
-    }
+    })
 }
 
 /// The one way to write a package's name: PEP 503 for Python, lower case where a registry makes no difference
-/// between cases (Packagist, NuGet), as it is for the others.
+/// between cases (Packagist, NuGet), an address without its beginning and end for Swift, as it is for the others.
 pub fn canonical_name(kind: PackageKind, name: &str) -> String {
     match kind {
         PackageKind::Composer | PackageKind::NuGet => name.to_ascii_lowercase(),
+        PackageKind::Swift => {
+            let address = name.split_once("://").map_or(name, |(_, rest)| rest);
+            let address = address.trim_end_matches('/');
+            // Where sources are kept, cases make no difference.
+            address.strip_suffix(".git").unwrap_or(address).to_ascii_lowercase()
+        }
         PackageKind::PyPi => {
             let mut canonical = String::with_capacity(name.len());
             for c in name.chars() {
@@ -206,5 +219,24 @@ mod tests {
             assert_eq!(canonical_name(PackageKind::PyPi, name), "foo-bar-baz");
         }
         assert_eq!(canonical_name(PackageKind::Npm, "@Scope/A_b"), "@Scope/A_b");
+    }
+
+    #[test]
+    fn swift_packages_are_called_by_an_address_however_it_is_written() {
+        for name in [
+            "github.com/Apple/swift-nio",
+            "https://github.com/apple/swift-nio.git",
+            "https://github.com/apple/Swift-NIO/",
+        ] {
+            assert_eq!(canonical_name(PackageKind::Swift, name), "github.com/apple/swift-nio");
+        }
+    }
+
+    #[test]
+    fn what_advisories_speak_of_can_be_compared() {
+        for known in &KNOWN {
+            assert!(scheme(known.kind).is_some(), "{}", known.name);
+        }
+        assert_eq!((scheme(PackageKind::Conda), Ecosystem::of_language(PackageKind::Conda)), (None, None));
     }
 }

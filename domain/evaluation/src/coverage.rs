@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use advisory::Ecosystem;
-use model::{Coverage, Problem, Sbom};
+use model::{Coverage, PackageKind, Problem, Sbom};
 
 use crate::Index;
 use crate::matching::ecosystem_of;
@@ -25,9 +25,15 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
     };
     // A component that an OS package owns is spoken of by the distribution, which is asked for below.
     let own = sbom.components.iter().filter(|component| component.owner.is_none());
+    let own: BTreeSet<_> = own.map(|component| component.kind).collect();
     let ecosystems: BTreeSet<_> =
-        own.filter_map(|component| ecosystem_of(component.kind, distro.as_ref())).collect();
+        own.iter().filter_map(|kind| ecosystem_of(*kind, distro.as_ref())).collect();
     ecosystems.iter().chain(&distro).for_each(&mut silent);
+    let of_no_ecosystem =
+        |kind: &&PackageKind| !kind.is_of_distro() && Ecosystem::of_language(**kind).is_none();
+    for kind in own.iter().filter(of_no_ecosystem) {
+        missing(kind.as_str().to_owned(), "its packages are in no advisories that we read");
+    }
     match (&sbom.distro, &distro) {
         (None, _) => {
             missing("os-release".to_owned(), "nothing says which distribution the image is built on")

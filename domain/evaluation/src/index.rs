@@ -144,7 +144,7 @@ impl Builder {
     fn add(&mut self, feed: FeedId, mut advisory: Advisory) {
         self.tables.advisories += 1;
         let affected = std::mem::take(&mut advisory.affected);
-        let comparable = || affected.iter().filter_map(|a| Some((a, scheme(a.ecosystem.kind()?))));
+        let comparable = || affected.iter().filter_map(|a| Some((a, scheme(a.ecosystem.kind()?)?)));
         // A withdrawn advisory shows that its feed speaks of these packages, and says nothing of them.
         for (affected, _) in comparable() {
             if !self.tables.packages.contains_key(&affected.ecosystem) {

@@ -119,9 +119,10 @@ impl<'a> Subject<'a> {
             Some(source) => (&source.name, &source.version),
             None => (&component.name, &component.version),
         };
-        let (version, unreadable) = match Version::parse(scheme(component.kind), text) {
-            Ok(version) => (Some(version), None),
-            Err(error) => (None, Some(error)),
+        let (version, unreadable) = match scheme(component.kind).map(|scheme| Version::parse(scheme, text)) {
+            Some(Ok(version)) => (Some(version), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
         };
         let source = source.map(|source| source.name.as_str());
         (canonical_name(component.kind, name), Self { component, source, text, version }, unreadable)

@@ -223,6 +223,13 @@ fn coverage_is_complete_only_when_everything_was_asked() {
     );
     check(&debian_12(vec![dpkg(), npm()]), &debian, Partial, &["npm: no feed speaks of it"]);
     check(&debian_12(vec![dpkg()]), &go, Partial, &["Debian:12: no feed speaks of it"]);
+    let conda = component(PackageKind::Conda, "a", "1.0.0");
+    check(
+        &debian_12(vec![dpkg(), conda]),
+        &both,
+        Partial,
+        &["conda: its packages are in no advisories that we read"],
+    );
     check(&debian_12(vec![]), &both, Partial, &["Debian:12: none of its packages were found"]);
 
     let of = |distro, components| Sbom { distro, components, problems: vec![] };

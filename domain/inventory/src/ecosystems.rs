@@ -7,11 +7,13 @@
 mod apk;
 mod cargo;
 mod composer;
+mod conda;
 mod dpkg;
 mod entries;
 pub(crate) mod executable;
 mod gem;
 mod golang;
+mod hex;
 mod json;
 mod listing;
 mod lock;
@@ -21,8 +23,10 @@ mod nuget;
 mod numbers;
 mod of_distro;
 mod outline;
+mod pubdev;
 mod pypi;
 mod rpm;
+mod swift;
 #[cfg(test)]
 mod tests;
 
@@ -38,14 +42,18 @@ pub(crate) const ECOSYSTEMS: &[&dyn Ecosystem] = &[
     &apk::Apk,
     &cargo::Cargo,
     &composer::Composer,
+    &conda::Conda,
     &dpkg::Dpkg,
     &gem::Gem,
     &golang::Golang,
+    &hex::Hex,
     &maven::Maven,
     &npm::Npm,
     &nuget::NuGet,
+    &pubdev::Pub,
     &pypi::PyPi,
     &rpm::Rpm,
+    &swift::Swift,
 ];
 
 /// One package manager's files, and what they say.

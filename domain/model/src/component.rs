@@ -33,38 +33,50 @@ pub enum PackageKind {
     Cargo,
     /// PHP packages of Composer.
     Composer,
+    /// Packages of Conda, in whichever language.
+    Conda,
     /// dpkg packages of Debian and what derives from it.
     Deb,
     /// Ruby gems.
     Gem,
     /// Go modules, and Go's standard library.
     Golang,
+    /// Packages of Elixir and Erlang.
+    Hex,
     /// Java artifacts, as Maven names them.
     Maven,
     /// Node packages.
     Npm,
     /// .NET packages.
     NuGet,
+    /// Packages of Dart and Flutter.
+    Pub,
     /// Python distributions.
     PyPi,
     /// RPM packages of Red Hat's family, SUSE and others.
     Rpm,
+    /// Swift packages, which are called by the address of their sources.
+    Swift,
 }
 
 impl PackageKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Apk,
         Self::Cargo,
         Self::Composer,
+        Self::Conda,
         Self::Deb,
         Self::Gem,
         Self::Golang,
+        Self::Hex,
         Self::Maven,
         Self::Npm,
         Self::NuGet,
+        Self::Pub,
         Self::PyPi,
         Self::Rpm,
+        Self::Swift,
     ];
 
     /// The purl type: `deb`, `npm`, `pypi`.
@@ -73,14 +85,18 @@ impl PackageKind {
             Self::Apk => "apk",
             Self::Cargo => "cargo",
             Self::Composer => "composer",
+            Self::Conda => "conda",
             Self::Deb => "deb",
             Self::Gem => "gem",
             Self::Golang => "golang",
+            Self::Hex => "hex",
             Self::Maven => "maven",
             Self::Npm => "npm",
             Self::NuGet => "nuget",
+            Self::Pub => "pub",
             Self::PyPi => "pypi",
             Self::Rpm => "rpm",
+            Self::Swift => "swift",
         }
     }
 

@@ -13,6 +13,20 @@ pub(super) fn package(name: &str, version: &str) -> String {
     }
 }
 
+/// The same with more that tells packages apart, where it is known: [`details`] finds it behind the version.
+pub(super) fn detailed(name: &str, version: &str, details: &[&str]) -> String {
+    let line = package(name, version);
+    let known = |detail: &&str| word(detail.as_bytes()).unwrap_or_default();
+    let tail: String = details.iter().flat_map(|detail| ["\t".to_owned(), known(detail)]).collect();
+    if line.starts_with('!') { line } else { format!("{}{tail}\n", line.trim_end_matches('\n')) }
+}
+
+/// The version of a detailed line, and the details behind it. What is not known is empty.
+pub(super) fn details<const N: usize>(version: &str) -> [&str; N] {
+    let mut parts = version.split('\t');
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
 /// A line for something that could not be read.
 pub(super) fn problem(why: &str) -> String {
     format!("!{why}\n")
@@ -102,6 +116,15 @@ mod tests {
         assert!(bytes.len() < Limits::DEFAULT.listing_bytes + 100);
         assert!(bytes.ends_with(b"\n!is not read to its end: it names too many packages\n"));
         assert_eq!(bytes.iter().filter(|byte| **byte == b'!').count(), 1);
+    }
+
+    #[test]
+    fn details_follow_the_version() {
+        assert_eq!(detailed("a", "1", &["x", "", "z"]), "a\t1\tx\t\tz\n");
+        assert_eq!(detailed("a", "1", &["x\ty"]), "a\t1\t\n");
+        assert_eq!(detailed("", "1", &["x"]), package("", "1"));
+        assert_eq!(details("1\tx\t\tz"), ["1", "x", "", "z"]);
+        assert_eq!(details("1"), ["1", ""]);
     }
 
     #[test]

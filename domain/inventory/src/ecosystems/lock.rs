@@ -13,9 +13,14 @@ use crate::path;
 /// Folders that hold what others publish.
 const PUBLISHED: [&[u8]; 5] = [b"node_modules", b"site-packages", b"dist-packages", b"gems", b"vendor"];
 
-/// The same, where one name alone says too little: Cargo's registry, and Go's module cache.
-const PUBLISHED_PAIRS: [(&[u8], &[u8]); 3] =
-    [(b".cargo", b"registry"), (b"registry", b"src"), (b"pkg", b"mod")];
+/// The same, where one name alone says too little: what Cargo, Go, Swift and Pub have fetched.
+const PUBLISHED_PAIRS: [(&[u8], &[u8]); 5] = [
+    (b".cargo", b"registry"),
+    (b"registry", b"src"),
+    (b"pkg", b"mod"),
+    (b".build", b"checkouts"),
+    (b".pub-cache", b"hosted"),
+];
 
 /// How far what is installed makes lock files say nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,6 +103,8 @@ mod tests {
             "root/.cargo/registry/a.lock",
             "usr/local/cargo/registry/src/x/a.lock",
             "go/pkg/mod/x/a.lock",
+            "app/.build/checkouts/x/a.lock",
+            "root/.pub-cache/hosted/x/a.lock",
         ] {
             assert!(!is_lock(path.as_bytes(), NAMES), "{path}");
         }
