@@ -100,6 +100,9 @@ impl PurlBuilder {
         if self.name.is_empty() {
             return Err(InvalidPurl("the name is missing"));
         }
+        if self.kind == "swift" && self.namespace.len() < 2 {
+            return Err(InvalidPurl("the namespace has to be a host and a path"));
+        }
         if !self.qualifiers.keys().all(|key| starts_with_letter(key) && key.bytes().all(letters)) {
             return Err(InvalidPurl("a qualifier's key is not a word"));
         }
@@ -109,10 +112,15 @@ impl PurlBuilder {
     /// The rules of single types. npm is case-sensitive: old packages with capitals are others.
     fn normalise(mut self) -> Self {
         match self.kind.as_str() {
+            "composer" | "hex" => {
+                self.name.make_ascii_lowercase();
+                self.namespace.iter_mut().for_each(|segment| segment.make_ascii_lowercase());
+            }
             "deb" | "golang" => {
                 self.name = self.name.to_lowercase();
                 self.namespace.iter_mut().for_each(|segment| *segment = segment.to_lowercase());
             }
+            "pub" => self.name = self.name.to_lowercase().replace('-', "_"),
             "pypi" => self.name = self.name.to_lowercase().replace('_', "-"),
             _ => {}
         }
@@ -229,6 +237,10 @@ mod tests {
         check("pkg:npm/@babel/core#/a/./b/", Ok("pkg:npm/%40babel/core#a/b"));
         check("pkg:npm/JSONStream@1", Ok("pkg:npm/JSONStream@1"));
         check("pkg:deb/Debian/A@1:2+b1?distro=x&Arch=a&e=", Ok("pkg:deb/debian/a@1:2%2Bb1?arch=a&distro=x"));
+        check("pkg:composer/Symfony/HTTP-Kernel@5.4.0", Ok("pkg:composer/symfony/http-kernel@5.4.0"));
+        check("pkg:hex/Acme/Foo@1", Ok("pkg:hex/acme/foo@1"));
+        check("pkg:pub/Foo-bar@1", Ok("pkg:pub/foo_bar@1"));
+        check("pkg:nuget/Newtonsoft.Json@1", Ok("pkg:nuget/Newtonsoft.Json@1"));
         check("pkg://npm//a", Ok("pkg:npm/a"));
         check("pkg:npm/@s/a@1", Ok("pkg:npm/%40s/a@1"));
         check("pkg:npm/a@1/2", Ok("pkg:npm/a@1%2F2"));
@@ -248,6 +260,7 @@ mod tests {
         check("pkg:a", Err("the type is missing"));
         check("pkg:n&m/a", Err("the type is missing or not a word"));
         check("pkg:npm/@1", Err("the name is missing"));
+        check("pkg:swift/github.com/a@1", Err("the namespace has to be a host and a path"));
         check("pkg:npm//", Err("the name is missing"));
         check("pkg:npm/a?b c=d", Err("a qualifier's key is not a word"));
         check("pkg:npm/a%2", Err("a percent sign is not followed by two digits"));

@@ -176,7 +176,13 @@ impl TryFrom<ComponentDoc> for Component {
 
 fn canonical(text: String) -> Result<Purl, DocumentError> {
     let purl = purl::parse(&text).map_err(|e| malformed(WHAT, format!("{text:?}: {e}")))?;
-    if purl.as_str() == text { Ok(purl) } else { Err(malformed(WHAT, format!("{text:?} is not canonical"))) }
+    // Extractors before the third left the names of Composer's packages as they stood. Findings name them so.
+    let was_canonical = text.starts_with("pkg:composer/") && purl.as_str().eq_ignore_ascii_case(&text);
+    if purl.as_str() == text || was_canonical {
+        Ok(Purl::from_canonical(text))
+    } else {
+        Err(malformed(WHAT, format!("{text:?} is not canonical")))
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +233,17 @@ mod tests {
         let mut twice = one();
         twice.components.push(twice.components[0].clone());
         assert!(parse(&document(&twice)).unwrap_err().to_string().contains("twice"));
+    }
+
+    #[test]
+    fn documents_of_older_extractors_are_read_as_they_were_written() {
+        let text = String::from_utf8(document(&one())).unwrap();
+        let old = text
+            .replace("pkg:npm/%40s/a@1", "pkg:composer/Monolog/monolog@1")
+            .replace(r#""npm""#, r#""composer""#);
+        let read = parse(old.as_bytes()).unwrap();
+        assert_eq!(read.components[0].purl.as_str(), "pkg:composer/Monolog/monolog@1");
+        assert_eq!(document(&read), old.as_bytes());
     }
 
     prop_compose! {

@@ -39,9 +39,12 @@ impl Ecosystem for Gem {
         let text = String::from_utf8_lossy(&content);
         let name = String::from_utf8_lossy(path::split(path).1);
         let of_file = of_file_name(name.strip_suffix(".gemspec").unwrap_or(&name));
-        let named = field(&text, "name").zip(field(&text, "version")).or(of_file);
-        match named {
-            Some((name, version)) => listing::package(&name, &version),
+        let platform = field(&text, "platform").unwrap_or_default();
+        let named = field(&text, "name")
+            .zip(field(&text, "version"))
+            .map(|(name, version)| (name, version, platform));
+        match named.or(of_file) {
+            Some((name, version, platform)) => listing::detailed(&name, &version, &[&platform]),
             None => listing::problem("names neither a gem nor its version"),
         }
         .into_bytes()
@@ -64,14 +67,17 @@ fn field(text: &str, field: &str) -> Option<String> {
 }
 
 /// `NAME-VERSION`, or `NAME-VERSION-PLATFORM`.
-fn of_file_name(stem: &str) -> Option<(String, String)> {
+fn of_file_name(stem: &str) -> Option<(String, String, String)> {
     let begins_version = |(at, _): &(usize, &str)| stem[at + 1..].starts_with(|c: char| c.is_ascii_digit());
     let (at, _) = stem.match_indices('-').find(begins_version)?;
-    let version = stem[at + 1..].split('-').next()?;
-    (at > 0).then(|| (stem[..at].to_owned(), version.to_owned()))
+    let (version, platform) = stem[at + 1..].split_once('-').unwrap_or((&stem[at + 1..], ""));
+    (at > 0).then(|| (stem[..at].to_owned(), version.to_owned(), platform.to_owned()))
 }
 
+/// A gem for one platform is another package than the one for all (`ruby`), which has no qualifier.
 fn component(name: &str, version: &str, file: &File<'_>) -> Result<Component, &'static str> {
-    let purl = PurlBuilder::new("gem", name);
+    let [version, platform] = listing::details(version);
+    let platform = if platform == "ruby" { "" } else { platform };
+    let purl = PurlBuilder::new("gem", name).qualifier("platform", platform);
     file.component(PackageKind::Gem, purl, name, version).ok_or("names a gem as none is named")
 }

