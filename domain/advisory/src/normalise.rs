@@ -134,7 +134,8 @@ pub const fn scheme(kind: PackageKind) -> Option<Scheme> {
         PackageKind::Conda => return None,
         PackageKind::Apk => Scheme::Apk,
         PackageKind::Composer => Scheme::Packagist,
-        PackageKind::Deb => Scheme::Debian,
+        // opkg compares as dpkg does.
+        PackageKind::Deb | PackageKind::Opkg => Scheme::Debian,
         PackageKind::Gem => Scheme::RubyGems,
         PackageKind::Golang => Scheme::Go,
         PackageKind::Hex => Scheme::Hex,

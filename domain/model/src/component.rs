@@ -49,6 +49,8 @@ pub enum PackageKind {
     Npm,
     /// .NET packages.
     NuGet,
+    /// Packages of OpenWrt and other small systems.
+    Opkg,
     /// Packages of Dart and Flutter.
     Pub,
     /// Python distributions.
@@ -61,7 +63,7 @@ pub enum PackageKind {
 
 impl PackageKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Apk,
         Self::Cargo,
         Self::Composer,
@@ -73,6 +75,7 @@ impl PackageKind {
         Self::Maven,
         Self::Npm,
         Self::NuGet,
+        Self::Opkg,
         Self::Pub,
         Self::PyPi,
         Self::Rpm,
@@ -93,6 +96,7 @@ impl PackageKind {
             Self::Maven => "maven",
             Self::Npm => "npm",
             Self::NuGet => "nuget",
+            Self::Opkg => "opkg",
             Self::Pub => "pub",
             Self::PyPi => "pypi",
             Self::Rpm => "rpm",
@@ -102,7 +106,7 @@ impl PackageKind {
 
     /// Whether these are the packages of a distribution, which has the word on the files it brings.
     pub const fn is_of_distro(self) -> bool {
-        matches!(self, Self::Apk | Self::Deb | Self::Rpm)
+        matches!(self, Self::Apk | Self::Deb | Self::Opkg | Self::Rpm)
     }
 
     /// The kind whose purl type this is.

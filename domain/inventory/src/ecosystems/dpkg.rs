@@ -1,7 +1,9 @@
-//! dpkg: `status`, or on distroless images `status.d/`, and the lists of the files each package owns.
+//! dpkg and opkg: `status`, or on distroless images `status.d/`, and the lists of the files each package owns.
 //!
 //! Format: deb-control(5), dpkg(1) "Package states". `Source: foo (1.2)` names the source package where its
 //! name or version is another than the binary's.
+//!
+//! opkg, of OpenWrt and other small systems, writes the same form. What it calls the source is a folder of the build.
 
 use std::collections::HashMap;
 
@@ -11,28 +13,50 @@ use super::of_distro::{field, purl};
 use super::{Ecosystem, File, want_by_language, word};
 use crate::path;
 
-const STATUS: &[u8] = b"var/lib/dpkg/status";
-const STATUS_DIR: &[u8] = b"var/lib/dpkg/status.d";
-const INFO: &[u8] = b"var/lib/dpkg/info";
+/// Where the databases are.
+const FOLDERS: [(PackageKind, &[u8]); 3] = [
+    (PackageKind::Deb, b"var/lib/dpkg"),
+    (PackageKind::Opkg, b"usr/lib/opkg"),
+    (PackageKind::Opkg, b"var/lib/opkg"),
+];
 
 /// States in which a package's files are on the disk.
 const PRESENT: [&[u8]; 5] =
     [b"installed", b"unpacked", b"half-configured", b"triggers-awaited", b"triggers-pending"];
 
-pub(super) struct Dpkg;
+/// dpkg, or what writes as it does.
+pub(super) struct Dpkg {
+    kind: PackageKind,
+    /// The namespace of its packages where nothing says which distribution it is.
+    usual: &'static str,
+    places: &'static [&'static str],
+}
+
+pub(super) const DPKG: Dpkg = Dpkg {
+    kind: PackageKind::Deb,
+    usual: "debian",
+    places: &["var/lib/dpkg/status", "var/lib/dpkg/status.d", "var/lib/dpkg/info"],
+};
+
+pub(super) const OPKG: Dpkg = Dpkg {
+    kind: PackageKind::Opkg,
+    usual: "openwrt",
+    places: &["usr/lib/opkg/status", "usr/lib/opkg/info", "var/lib/opkg/status", "var/lib/opkg/info"],
+};
 
 impl Ecosystem for Dpkg {
     fn kind(&self) -> PackageKind {
-        PackageKind::Deb
+        self.kind
     }
 
     fn wants(&self, path: &[u8]) -> bool {
-        let (dir, name) = path::split(path);
-        path == STATUS || dir == STATUS_DIR || (dir == INFO && name.ends_with(b".list"))
+        let Some((_, file)) = place(path).filter(|(kind, _)| *kind == self.kind) else { return false };
+        let (dir, name) = path::split(file);
+        file == b"status" || dir == b"status.d" || (dir == b"info" && name.ends_with(b".list"))
     }
 
     fn places(&self) -> &'static [&'static str] {
-        &["var/lib/dpkg/status", "var/lib/dpkg/status.d", "var/lib/dpkg/info"]
+        self.places
     }
 
     /// Of lists, only the files that another ecosystem may read, one a line and without a leading slash.
@@ -56,7 +80,7 @@ impl Ecosystem for Dpkg {
         let layers = layers_of_lists(files);
         for file in files.iter().filter(|file| is_status(file.path)) {
             for (number, paragraph) in paragraphs(file.content).enumerate() {
-                match package(&paragraph, file, distro, &layers) {
+                match self.package(&paragraph, file, distro, &layers) {
                     Ok(found) => components.extend(found),
                     Err(why) => problems.push(file.problem(format!("package {}: {why}", number + 1))),
                 }
@@ -72,8 +96,54 @@ impl Ecosystem for Dpkg {
     }
 }
 
+impl Dpkg {
+    fn package(
+        &self,
+        paragraph: &Paragraph<'_>,
+        file: &File<'_>,
+        distro: Option<&Distro>,
+        layers: &HashMap<Vec<u8>, u32>,
+    ) -> Result<Option<Component>, String> {
+        if !paragraph.is_present() {
+            return Ok(None);
+        }
+        let name = field(paragraph.package, "name")?;
+        let version = field(paragraph.version, "version").map_err(|e| format!("{name}: {e}"))?;
+        let architecture = paragraph.architecture.and_then(word);
+        let source = match self.kind {
+            PackageKind::Opkg => None,
+            _ => {
+                Some(source(paragraph.source, &name, &version).ok_or_else(|| format!("{name}: bad source"))?)
+            }
+        };
+        let mut location = file.location();
+        let listed = |list: &str| layers.get(list.as_bytes()).copied();
+        let with_architecture = architecture.as_ref().and_then(|a| listed(&format!("{name}:{a}")));
+        location.layer = with_architecture.or_else(|| listed(&name)).unwrap_or(location.layer);
+        let purl = purl(self.kind, self.usual, (&name, &version), architecture.as_deref(), distro);
+        Ok(Some(Component {
+            purl: purl.build().map_err(|e| format!("{name}: {e}"))?,
+            kind: self.kind,
+            name,
+            version,
+            architecture,
+            source,
+            owner: None,
+            locations: vec![location],
+        }))
+    }
+}
+
+/// Whose database the path lies in, and where in it.
+fn place(path: &[u8]) -> Option<(PackageKind, &[u8])> {
+    FOLDERS
+        .into_iter()
+        .find_map(|(kind, folder)| Some((kind, path::below(path, folder)?.strip_prefix(b"/")?)))
+}
+
 fn is_status(path: &[u8]) -> bool {
-    path == STATUS || (path::split(path).0 == STATUS_DIR && !path.ends_with(b".md5sums"))
+    let is_part = |file: &[u8]| path::split(file).0 == b"status.d" && !file.ends_with(b".md5sums");
+    place(path).is_some_and(|(_, file)| file == b"status" || is_part(file))
 }
 
 /// A package's list is written anew whenever the package is, while `status` is rewritten for any of them: so
@@ -85,8 +155,8 @@ fn layers_of_lists(files: &[File<'_>]) -> HashMap<Vec<u8>, u32> {
 
 /// `libc6:amd64` of `var/lib/dpkg/info/libc6:amd64.list`.
 fn list_name(path: &[u8]) -> Option<&[u8]> {
-    let (dir, name) = path::split(path);
-    name.strip_suffix(b".list").filter(|_| dir == INFO)
+    let (dir, name) = path::split(place(path)?.1);
+    name.strip_suffix(b".list").filter(|_| dir == b"info")
 }
 
 /// Which package a list belongs to, by the list's path.
@@ -165,36 +235,6 @@ impl<'a> Paragraph<'a> {
     }
 }
 
-fn package(
-    paragraph: &Paragraph<'_>,
-    file: &File<'_>,
-    distro: Option<&Distro>,
-    layers: &HashMap<Vec<u8>, u32>,
-) -> Result<Option<Component>, String> {
-    if !paragraph.is_present() {
-        return Ok(None);
-    }
-    let name = field(paragraph.package, "name")?;
-    let version = field(paragraph.version, "version").map_err(|e| format!("{name}: {e}"))?;
-    let architecture = paragraph.architecture.and_then(word);
-    let source = source(paragraph.source, &name, &version).ok_or_else(|| format!("{name}: bad source"))?;
-    let mut location = file.location();
-    let listed = |list: &str| layers.get(list.as_bytes()).copied();
-    let with_architecture = architecture.as_ref().and_then(|a| listed(&format!("{name}:{a}")));
-    location.layer = with_architecture.or_else(|| listed(&name)).unwrap_or(location.layer);
-    let purl = purl(PackageKind::Deb, "debian", (&name, &version), architecture.as_deref(), distro);
-    Ok(Some(Component {
-        purl: purl.build().map_err(|e| format!("{name}: {e}"))?,
-        kind: PackageKind::Deb,
-        name,
-        version,
-        architecture,
-        source: Some(source),
-        owner: None,
-        locations: vec![location],
-    }))
-}
-
 fn source(field: Option<&[u8]>, name: &str, version: &str) -> Option<SourcePackage> {
     let Some(field) = field else {
         return Some(SourcePackage { name: name.to_owned(), version: version.to_owned() });
@@ -217,8 +257,8 @@ mod tests {
     use super::*;
 
     fn extract(status: &[u8]) -> (Vec<String>, Vec<String>) {
-        let file = File { path: STATUS, layer: 0, content: status };
-        let (components, problems) = Dpkg.extract(&[file], None);
+        let file = File { path: b"var/lib/dpkg/status", layer: 0, content: status };
+        let (components, problems) = DPKG.extract(&[file], None);
         let line = |c: Component| {
             let source = c.source.unwrap();
             format!("{} {} <- {} {}", c.name, c.version, source.name, source.version)
@@ -274,10 +314,10 @@ mod tests {
     #[test]
     fn of_lists_only_what_may_hold_packages_of_languages_is_kept() {
         let list = b"/.\n/usr/share/doc/x\n/usr/bin/x\n/usr/share/nodejs/acorn/package.json\n".to_vec();
-        let kept = Dpkg.condense(b"var/lib/dpkg/info/node-acorn.list", list);
+        let kept = DPKG.condense(b"var/lib/dpkg/info/node-acorn.list", list);
         assert_eq!(kept, b"usr/bin/x\nusr/share/nodejs/acorn/package.json");
         let sums = b"d41d8cd98f00b204e9800998ecf8427e  usr/lib/python3/x.egg-info\nshort\n".to_vec();
-        let kept = Dpkg.condense(b"var/lib/dpkg/status.d/x.md5sums", sums);
+        let kept = DPKG.condense(b"var/lib/dpkg/status.d/x.md5sums", sums);
         assert_eq!(kept, b"usr/lib/python3/x.egg-info");
     }
 }
