@@ -1,10 +1,10 @@
 //! One attempt at one image: the reading on a blocking thread, and beside it, several times a lease,
 //! the question whether anybody still wants it.
 
-use std::io;
+use std::io::{self, Read as _};
 
 use cluster::streams::WorkEntry;
-use inventory::LayerDescriptor;
+use inventory::{ImageConfig, LayerDescriptor, LayerError, Reason};
 use model::{Digest, Sbom, TenantId};
 use store::Objects;
 use store::objects::Blob;
@@ -64,6 +64,7 @@ impl Attempt<'_> {
         let (objects, limits) = (self.shared.objects.clone(), self.shared.limits.clone());
         let tenant = self.claimed.hold.tenant;
         let layers: Vec<_> = self.claimed.layers.iter().map(descriptor).collect();
+        let config = self.claimed.config.clone();
         let span = tracing::Span::current();
         let known = SharedLayers {
             store: self.shared.store.clone(),
@@ -73,10 +74,17 @@ impl Attempt<'_> {
         };
         move || {
             let _entered = span.entered();
-            let sbom = inventory::scan(&layers, &limits, inventory::usual_threads(), &known, |layer| {
+            let open = |layer: &LayerDescriptor| {
                 let blob = known.runtime.block_on(open(&objects, tenant, &layer.digest))?;
                 Ok(LayerReader::new(blob, known.brake.clone()))
-            })?;
+            };
+            if let [document] = layers.as_slice()
+                && bom::is_media_type(&document.media_type)
+            {
+                return Ok(extracted(&uploaded(document, open)?));
+            }
+            let mut sbom = inventory::scan(&layers, &limits, inventory::usual_threads(), &known, open)?;
+            sbom.base_layers = known.runtime.block_on(base_layers(&objects, tenant, &config, &limits))?;
             Ok(extracted(&sbom))
         }
     }
@@ -104,6 +112,44 @@ async fn open(objects: &Objects, tenant: TenantId, digest: &Digest) -> io::Resul
         Blob::File(file) => Box::new(file),
         Blob::Stream(content) => Box::new(SyncIoBridge::new(StreamReader::new(content))),
     })
+}
+
+/// How many of the layers are the base's, by the image's configuration.
+async fn base_layers(
+    objects: &Objects,
+    tenant: TenantId,
+    config: &Digest,
+    limits: &inventory::Limits,
+) -> Result<Option<u32>, LayerError> {
+    let document = objects.get_small(tenant, config, limits.document_bytes as u64).await;
+    let document = document.map_err(|error| refused(config, io::Error::other(error)))?;
+    // It was read when the image was taken in; if a newer build is stricter, the base is not known.
+    Ok(ImageConfig::parse(&document).ok().and_then(|config| config.base_layers()))
+}
+
+/// The SBOM that was brought instead of layers. That the blob is the announced one was checked when it came.
+fn uploaded(
+    document: &LayerDescriptor,
+    open: impl Fn(&LayerDescriptor) -> io::Result<LayerReader<Box<dyn io::Read>>>,
+) -> Result<Sbom, LayerError> {
+    let mut bytes = Vec::new();
+    let read = open(document).and_then(|reader| {
+        // One byte more than is read tells that it is too long.
+        reader.take(bom::DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes)
+    });
+    read.map_err(|error| refused(&document.digest, error))?;
+    bom::read(&bytes).map_err(|error| LayerError {
+        layer: document.digest.clone(),
+        entry: None,
+        reason: Reason::UnreadableSbom,
+        what: error.to_string(),
+        source: None,
+    })
+}
+
+fn refused(blob: &Digest, error: io::Error) -> LayerError {
+    let what = "the blob could not be read".to_owned();
+    LayerError { layer: blob.clone(), entry: None, reason: Reason::ReadFailed, what, source: Some(error) }
 }
 
 fn descriptor(layer: &store::images::Layer) -> LayerDescriptor {

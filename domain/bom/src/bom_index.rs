@@ -77,7 +77,7 @@ mod tests {
             locations: layers.iter().map(|layer| Location { layer: *layer, path: "p".to_owned() }).collect(),
         };
         let components = vec![component("pkg:npm/a@1", &[0]), component("pkg:npm/a@1", &[1])];
-        let sbom = Sbom { distro: None, components, problems: Vec::new() };
+        let sbom = Sbom { components, ..Sbom::default() };
         let layers = [Digest::of(b"0"), Digest::of(b"1")];
         let subject = Subject { name: "x", digest: "sha256:00", layers: &layers };
         let bytes = document(&sbom, &subject).unwrap();

@@ -8,6 +8,7 @@ use model::{Component, Location, Problem, Purl, Sbom, SourcePackage};
 pub(crate) const VERSION: (&str, &str) = ("starling:schema_version", "1");
 /// The distribution's code name.
 pub(crate) const CODENAME: &str = "starling:codename";
+const BASE_LAYERS: &str = "starling:base_layers";
 const PROBLEM: &str = "starling:problem";
 const LOCATION: &str = "starling:location";
 const ARCHITECTURE: &str = "starling:architecture";
@@ -21,7 +22,14 @@ pub(crate) type Mark = (&'static str, String);
 /// What a document says of itself: whose it is, and what could not be read.
 pub(crate) fn of_document(sbom: &Sbom) -> Vec<Mark> {
     let problem = |p: &Problem| (PROBLEM, serde_json::json!([p.place, p.what]).to_string());
-    [(VERSION.0, VERSION.1.to_owned())].into_iter().chain(sbom.problems.iter().map(problem)).collect()
+    let version = [(VERSION.0, VERSION.1.to_owned())];
+    let base = sbom.base_layers.map(|number| (BASE_LAYERS, number.to_string()));
+    version.into_iter().chain(base).chain(sbom.problems.iter().map(problem)).collect()
+}
+
+/// The number of the base's layers, where a mark of a document tells it.
+pub(crate) fn base_layers(name: &str, value: &str) -> Option<u32> {
+    Some(value).filter(|_| name == BASE_LAYERS)?.parse().ok()
 }
 
 /// What is said of a component.

@@ -121,7 +121,9 @@ impl Reading {
         let problems = document_marks.iter().filter_map(|(name, value)| marks::problem(name, value));
         let ours = document_marks.iter().any(is_ours);
         let problems = if ours { problems.collect() } else { Vec::new() };
-        Self { ours, sbom: Sbom { problems, ..Sbom::default() }, untold: 0 }
+        let mut base = document_marks.iter().filter_map(|(name, value)| marks::base_layers(name, value));
+        let base_layers = base.next().filter(|_| ours);
+        Self { ours, sbom: Sbom { problems, base_layers, ..Sbom::default() }, untold: 0 }
     }
 
     fn problem(&mut self, place: impl Into<String>, what: impl Into<String>) {

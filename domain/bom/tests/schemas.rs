@@ -57,6 +57,7 @@ fn full() -> Sbom {
             version: String::new(),
             codename: Some("sid".to_owned()),
         }),
+        base_layers: Some(2),
         components: vec![component("a.jar"), component("b.jar")],
         problems: vec![Problem { place: "layer 0".to_owned(), what: "odd".to_owned() }],
     }

@@ -53,7 +53,7 @@ fn distro(id: &str, version: &str) -> Option<Distro> {
 }
 
 fn debian_12(components: Vec<Component>) -> Sbom {
-    Sbom { distro: distro("debian", "12"), components, problems: vec![] }
+    Sbom { distro: distro("debian", "12"), components, ..Sbom::default() }
 }
 
 /// `vulnerability purl` of each finding.
@@ -232,7 +232,7 @@ fn coverage_is_complete_only_when_everything_was_asked() {
     );
     check(&debian_12(vec![]), &both, Partial, &["Debian:12: none of its packages were found"]);
 
-    let of = |distro, components| Sbom { distro, components, problems: vec![] };
+    let of = |distro, components| Sbom { distro, components, ..Sbom::default() };
     let unknown = "os-release: nothing says which distribution the image is built on";
     check(&of(None, vec![]), &both, Partial, &[unknown]);
     check(&of(None, vec![npm()]), &both, Partial, &[unknown]);

@@ -132,7 +132,7 @@ fn read_sbom(folder: &Path, distro: Distro) -> Sbom {
     let mut components: Vec<_> = os.chain(npm).chain(python).chain(cargo).chain(go).collect();
     components.sort();
     components.dedup();
-    Sbom { distro: Some(distro), components, problems: vec![] }
+    Sbom { distro: Some(distro), components, ..Sbom::default() }
 }
 
 fn component(kind: PackageKind, row: &[String], owned: bool) -> Component {

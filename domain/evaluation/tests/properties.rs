@@ -100,7 +100,7 @@ proptest! {
         picks in prop::collection::vec(any::<Pick>(), 8),
     ) {
         let distro = Some(Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None });
-        let sbom = |components| Sbom { distro: distro.clone(), components, problems: vec![] };
+        let sbom = |components| Sbom { distro: distro.clone(), components, ..Sbom::default() };
         let first = evaluate(&sbom(components.clone()), &Index::build(advisories.clone()));
         let second = evaluate(&sbom(shuffled(&components, &picks)), &Index::build(shuffled(&advisories, &picks)));
         prop_assert_eq!(&first, &second);

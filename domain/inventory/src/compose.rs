@@ -39,7 +39,7 @@ pub fn compose(layers: &[Layer]) -> Sbom {
     for component in of_languages {
         component.owner = component.locations.first().and_then(|at| owners.get(&at.path)).cloned();
     }
-    Sbom { distro, components: merge(components), problems: bound(problems) }
+    Sbom { distro, base_layers: None, components: merge(components), problems: bound(problems) }
 }
 
 /// What a further reading of the layers must keep so that no link leads to a file that is not there.

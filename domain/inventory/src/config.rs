@@ -54,6 +54,38 @@ impl ImageConfig {
     }
 }
 
+/// Steps that say what the image runs. They make no layer, and whoever builds on the image says it anew.
+const RUNS: [&str; 2] = ["CMD", "ENTRYPOINT"];
+
+impl ImageConfig {
+    /// How many of the lowest layers are those of the image that this one was built from; `None` when the history does
+    /// not tell. A guess, as nothing records it: the layers below the last step that says what an image runs and that
+    /// has own layers after it.
+    pub fn base_layers(&self) -> Option<u32> {
+        let layers = self.history.iter().filter(|step| !step.empty_layer).count();
+        if layers != self.diff_ids.len() {
+            return None;
+        }
+        let (mut below, mut base) = (0, None);
+        for step in &self.history {
+            if !step.empty_layer {
+                below += 1;
+            } else if RUNS.contains(&step.instruction()) && (1..layers).contains(&below) {
+                base = u32::try_from(below).ok();
+            }
+        }
+        base
+    }
+}
+
+impl HistoryEntry {
+    /// The instruction of a Dockerfile: `CMD` of `/bin/sh -c #(nop)  CMD ["bash"]` and of `CMD ["bash"]`.
+    fn instruction(&self) -> &str {
+        let step = self.created_by.split_once("#(nop)").map_or(self.created_by.as_str(), |(_, step)| step);
+        step.split_whitespace().next().unwrap_or_default()
+    }
+}
+
 fn platform(os: Option<String>, architecture: Option<String>, variant: Option<String>) -> Option<Platform> {
     let said = |text: Option<String>| text.filter(|t| !t.is_empty());
     Some(Platform { os: said(os)?, architecture: said(architecture)?, variant: said(variant) })
@@ -113,6 +145,38 @@ mod tests {
     #[test]
     fn a_history_that_does_not_fit_says_nothing() {
         assert_eq!(config(r#"{"type":"layers","diff_ids":[]}"#).unwrap().created_by(0), None);
+    }
+
+    #[test]
+    fn the_base_ends_where_it_says_what_it_runs() {
+        let base = |steps: &[&str]| {
+            let step = |step: &&str| match step.strip_suffix('!') {
+                Some(text) => HistoryEntry { created_by: text.to_owned(), empty_layer: false },
+                None => HistoryEntry { created_by: (*step).to_owned(), empty_layer: true },
+            };
+            let history: Vec<HistoryEntry> = steps.iter().map(step).collect();
+            let layers = history.iter().filter(|step| !step.empty_layer).count();
+            let diff_ids = vec![Digest::of(b""); layers];
+            ImageConfig { diff_ids, history, platform: None }.base_layers()
+        };
+        let old = r#"/bin/sh -c #(nop)  CMD ["bash"]"#;
+        assert_eq!(base(&["ADD rootfs!", old, "RUN apt!", "CMD [\"app\"]"]), Some(1));
+        let twice = [
+            "ADD rootfs!",
+            "CMD [\"bash\"]",
+            "RUN make!",
+            "RUN x!",
+            "ENTRYPOINT [\"py\"]",
+            "COPY app!",
+            "CMD x",
+        ];
+        assert_eq!(base(&twice), Some(3));
+        assert_eq!(base(&["ADD rootfs!", old]), None, "it is no one's base but its own");
+        assert_eq!(base(&["CMD x", "ADD rootfs!"]), None);
+        assert_eq!(base(&["RUN CMDS!", "ENV CMD=1", "COPY x!"]), None);
+        let mut squashed = config(r#"{"type":"layers","diff_ids":[]}"#).unwrap();
+        squashed.history.push(HistoryEntry { created_by: old.to_owned(), empty_layer: true });
+        assert_eq!(squashed.base_layers(), None, "the history does not fit the layers");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum Reason {
     ImpossiblePath,
     /// A limit on size, ratio, count or depth was passed.
     LimitExceeded,
+    /// The blob is said to be an SBOM and cannot be read as one.
+    UnreadableSbom,
     /// The bytes could not be fetched. Says nothing about the layer: trying again may help.
     ReadFailed,
 }
@@ -49,6 +51,7 @@ impl Reason {
             Self::InvalidWhiteout => "INVALID_WHITEOUT",
             Self::ImpossiblePath => "IMPOSSIBLE_PATH",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::UnreadableSbom => "UNREADABLE_SBOM",
             Self::ReadFailed => "READ_FAILED",
         }
     }
@@ -68,6 +71,7 @@ impl Reason {
                 "build the layer again without this entry: runtimes refuse it"
             }
             Self::LimitExceeded => "split the layer, or raise the limit if you trust the image",
+            Self::UnreadableSbom => "make the SBOM again, in a format that is read",
             Self::ReadFailed => "try again",
         }
     }

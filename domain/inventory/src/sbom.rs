@@ -21,6 +21,7 @@ pub fn document(sbom: &Sbom) -> Vec<u8> {
     let document = Document {
         schema_version: SCHEMA_VERSION,
         distro: sbom.distro.clone().map(DistroDoc::from),
+        base_layers: sbom.base_layers,
         components: sbom.components.iter().cloned().map(ComponentDoc::from).collect(),
         problems: sbom.problems.iter().cloned().map(ProblemDoc::from).collect(),
     };
@@ -48,7 +49,8 @@ pub fn parse(bytes: &[u8]) -> Result<Sbom, DocumentError> {
     if !components.is_sorted_by(|a, b| a < b) {
         return Err(malformed(WHAT, "its components are not sorted, or one is there twice"));
     }
-    Ok(Sbom { distro: document.distro.map(Distro::from), components, problems })
+    let (distro, base_layers) = (document.distro.map(Distro::from), document.base_layers);
+    Ok(Sbom { distro, base_layers, components, problems })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub fn parse(bytes: &[u8]) -> Result<Sbom, DocumentError> {
 struct Document {
     schema_version: u32,
     distro: Option<DistroDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_layers: Option<u32>,
     components: Vec<ComponentDoc>,
     problems: Vec<ProblemDoc>,
 }
@@ -196,6 +200,7 @@ mod tests {
         let purl = PurlBuilder::new("npm", "a").namespace("@s").version("1").build().unwrap();
         Sbom {
             distro: Some(Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None }),
+            base_layers: None,
             components: vec![Component {
                 purl,
                 kind: PackageKind::Npm,
@@ -271,12 +276,14 @@ mod tests {
             components in proptest::collection::vec(component(), 0..8),
             distro in proptest::option::of(("\\PC{1,8}", "\\PC{0,8}", proptest::option::of("\\PC{1,8}"))),
             problems in proptest::collection::vec(("\\PC{0,20}", ".{0,20}"), 0..3),
+            base_layers in proptest::option::of(any::<u32>()),
         ) {
             let mut components: Vec<Component> = components.into_iter().flatten().collect();
             components.sort();
             components.dedup();
             let sbom = Sbom {
                 distro: distro.map(|(id, version, codename)| Distro { id, version, codename }),
+                base_layers,
                 components,
                 problems: problems.into_iter().map(|(place, what)| Problem { place, what }).collect(),
             };

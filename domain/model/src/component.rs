@@ -179,8 +179,38 @@ pub struct Problem {
 pub struct Sbom {
     /// What it is built on; `None` when no `os-release` says so.
     pub distro: Option<Distro>,
+    /// How many of the lowest layers are those of the image that it was built from; `None` when nothing tells.
+    pub base_layers: Option<u32>,
     /// Sorted, without duplicates.
     pub components: Vec<Component>,
     /// What could not be read. Not empty means that the list may be incomplete.
     pub problems: Vec<Problem>,
+}
+
+/// Who brought a component into the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// The image that this one was built from: who maintains that one can mend it.
+    Base,
+    /// The image's own layers.
+    Own,
+}
+
+impl Origin {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Own => "own",
+        }
+    }
+}
+
+impl Sbom {
+    /// Who brought what was seen at these places, where that is known. What was seen in own layers, too, is own.
+    pub fn origin(&self, locations: &[Location]) -> Option<Origin> {
+        let base = self.base_layers.filter(|_| !locations.is_empty())?;
+        let is_own = locations.iter().any(|location| location.layer >= base);
+        Some(if is_own { Origin::Own } else { Origin::Base })
+    }
 }

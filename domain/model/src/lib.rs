@@ -10,7 +10,7 @@ mod ids;
 mod job;
 mod severity;
 
-pub use component::{Component, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage};
+pub use component::{Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage};
 pub use digest::{Digest, ImageDigest, InvalidDigest};
 pub use finding::{AdvisoryMatch, Coverage, Finding, FixState};
 pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId, TraceId};

@@ -2,7 +2,7 @@
 
 use crate::{Report, Reported};
 
-const HEAD: [&str; 14] = [
+const HEAD: [&str; 15] = [
     "kind",
     "vulnerability",
     "aliases",
@@ -12,6 +12,7 @@ const HEAD: [&str; 14] = [
     "severity",
     "status",
     "fixed_versions",
+    "origin",
     "exploited",
     "epss",
     "advisories",
@@ -55,6 +56,7 @@ fn finding(reported: &Reported) -> [String; HEAD.len()] {
         finding.severity.to_string(),
         reported.status().to_owned(),
         reported.fixed_versions().join(" "),
+        reported.origin.map(|origin| origin.as_str().to_owned()).unwrap_or_default(),
         reported.exploited.to_string(),
         reported.epss.map(|(probability, _)| probability.to_string()).unwrap_or_default(),
         list(finding.advisories.iter().map(|a| a.advisory.as_str()).collect()),

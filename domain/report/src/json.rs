@@ -85,6 +85,7 @@ fn finding(reported: &Reported) -> Value {
         "severity": finding.severity.as_str(),
         "status": reported.status(),
         "reason": finding.advisories.first().map(|first| first.reason.as_str()),
+        "origin": reported.origin.map(model::Origin::as_str),
         "exploited": reported.exploited,
         "epss": reported.epss.map(|(probability, percentile)| {
             json!({"probability": probability, "percentile": percentile})

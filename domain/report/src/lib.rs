@@ -15,7 +15,7 @@ mod template;
 
 use std::time::Duration;
 
-use model::{Coverage, Digest, Finding, FixState, Location, Problem};
+use model::{Coverage, Digest, Finding, FixState, Location, Origin, Problem};
 
 use ignore::Ignored;
 
@@ -81,6 +81,8 @@ pub struct Reported {
     pub exploited: bool,
     /// How likely it is exploited: probability and percentile, 0 to 1.
     pub epss: Option<(f64, f64)>,
+    /// Who brought its component into the image, where that is known.
+    pub origin: Option<Origin>,
     /// The rule that ignores it.
     pub ignored: Option<Ignored>,
 }

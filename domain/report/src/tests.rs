@@ -27,6 +27,7 @@ pub(crate) fn finding() -> Reported {
         locations: vec![Location { layer: 1, path: "app/node_modules/axios/package.json".to_owned() }],
         exploited: false,
         epss: Some((0.5, 0.9)),
+        origin: Some(model::Origin::Own),
         ignored: None,
     }
 }
@@ -130,7 +131,7 @@ fn no_format_hides_that_a_result_is_not_complete() {
     assert!(junit.contains(r#"errors="1""#) && junit.contains("<error type=\"partial\""), "{junit}");
     assert!(nothing.write(Format::Markdown).contains("**Not a clean result.** Coverage is partial."));
     let csv = nothing.write(Format::Csv);
-    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,partial\nproblem,"), "{csv}");
+    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,,partial\nproblem,"), "{csv}");
     assert!(nothing.write(Format::Jsonl).contains(r#""coverage":"partial""#));
 }
 

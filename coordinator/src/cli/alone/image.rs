@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use inventory::{LayerError, Limits, NoCache, Platform};
+use inventory::{ImageConfig, LayerError, Limits, NoCache, Platform};
 use model::{Digest, Sbom};
 
 use super::super::failure::{Exit, Failure};
@@ -52,8 +52,9 @@ impl Image {
         };
         bar.set_length(source.layers.iter().map(|layer| layer.size).sum());
         let threads = inventory::usual_threads();
-        let sbom =
+        let mut sbom =
             inventory::scan(&source.layers, &Limits::DEFAULT, threads, &NoCache, open).map_err(refused)?;
+        sbom.base_layers = ImageConfig::parse(&source.config).ok().and_then(|config| config.base_layers());
         let name = source.names.first().cloned().unwrap_or_else(|| self.image.display().to_string());
         let layers = source.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         Ok(Inventoried { name, digest: source.digest.to_string(), layers, sbom })

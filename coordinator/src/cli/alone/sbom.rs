@@ -7,7 +7,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
 use super::super::screen::{Page, Screen};
 use super::super::table::Rows;
-use super::super::words::count;
+use super::super::words::{NOTHING, count};
 use super::bill::{self, BillFormat};
 use super::blocking;
 use super::image::Image;
@@ -85,11 +85,12 @@ fn lines(sbom: &model::Sbom) -> String {
 }
 
 fn table(sbom: &model::Sbom, screen: &mut Screen) -> Result<(), Failure> {
-    let mut rows = Rows::new(screen, &["TYPE", "PACKAGE", "VERSION", "PART OF", "SEEN IN"]);
+    let mut rows = Rows::new(screen, &["TYPE", "PACKAGE", "VERSION", "FROM", "PART OF", "SEEN IN"]);
     for component in &sbom.components {
         let owner = component.owner.as_ref().map(ToString::to_string).unwrap_or_default();
         let kind = component.kind.as_str().to_owned();
-        rows.row([kind, component.name.clone(), component.version.clone(), owner, seen(component)]);
+        let from = sbom.origin(&component.locations).map_or(NOTHING, model::Origin::as_str).to_owned();
+        rows.row([kind, component.name.clone(), component.version.clone(), from, owner, seen(component)]);
     }
     if !rows.is_empty() {
         rows.show(screen)?;

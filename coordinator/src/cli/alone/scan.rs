@@ -212,6 +212,7 @@ impl Scanned {
             Reported {
                 exploited: enrichment.is_exploited(names(&finding)),
                 epss: score.map(|score| (score.probability, score.percentile)),
+                origin: image.sbom.origin(&locations),
                 locations,
                 ignored,
                 finding,

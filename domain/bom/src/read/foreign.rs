@@ -70,7 +70,7 @@ fn is_path(name: &str) -> bool {
 fn name(component: &Component, parts: &Parts) -> String {
     let separator = if component.kind == PackageKind::Maven { ':' } else { '/' };
     let own = match component.kind {
-        PackageKind::Apk | PackageKind::Deb | PackageKind::Rpm => parts.name.clone(),
+        kind if kind.is_of_distro() => parts.name.clone(),
         _ if parts.namespace.is_empty() => parts.name.clone(),
         _ => format!("{}{separator}{}", parts.namespace, parts.name),
     };

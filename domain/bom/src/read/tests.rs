@@ -26,9 +26,10 @@ prop_compose! {
         source in proptest::option::of(("\\PC{0,5}", "\\PC{1,5}")),
         owner in any::<bool>(),
         locations in proptest::collection::btree_set((0_u32..4, "\\PC{1,6}"), 0..3),
-    ) -> Component {
-        let purl = inventory::purl::PurlBuilder::new(kind.as_str(), &name).version(&version).build().unwrap();
-        Component {
+    ) -> Option<Component> {
+        // Some types ask for more than a name.
+        let purl = inventory::purl::PurlBuilder::new(kind.as_str(), &name).version(&version).build().ok()?;
+        Some(Component {
             owner: owner.then(|| Purl::from_canonical("pkg:deb/debian/a@1".to_owned())),
             purl,
             kind,
@@ -37,22 +38,24 @@ prop_compose! {
             architecture,
             source: source.map(|(name, version)| SourcePackage { name, version }),
             locations: locations.into_iter().map(|(layer, path)| Location { layer, path }).collect(),
-        }
+        })
     }
 }
 
 proptest! {
     #[test]
     fn what_we_write_is_read_back_to_the_last_field(
-        mut components in proptest::collection::vec(component(), 0..6),
+        components in proptest::collection::vec(component(), 0..6),
         distro in proptest::option::of(("\\PC{1,6}", "\\PC{0,6}", proptest::option::of("\\PC{1,6}"))),
         problems in proptest::collection::vec(("\\PC{0,8}", ".{0,8}"), 0..3),
+        base_layers in proptest::option::of(0_u32..5),
     ) {
+        let mut components: Vec<Component> = components.into_iter().flatten().collect();
         components.sort();
         components.dedup();
         let distro = distro.map(|(id, version, codename)| Distro { id, version, codename });
         let problems = problems.into_iter().map(|(place, what)| Problem { place, what }).collect();
-        let sbom = Sbom { distro, components, problems };
+        let sbom = Sbom { distro, base_layers, components, problems };
         for document in documents(&sbom) {
             prop_assert_eq!(read(&document), Ok(sbom.clone()), "{}", String::from_utf8_lossy(&document));
         }
@@ -199,4 +202,16 @@ fn deep_and_long_documents_are_bounded() {
     let sbom = read(many.as_bytes()).unwrap();
     assert_eq!(sbom.problems.len(), PROBLEMS + 1);
     assert!(matches!(read(&vec![b'{'; DOCUMENT_BYTES + 1]), Err(ReadError::TooLarge)));
+}
+
+#[test]
+fn documents_are_called_by_what_they_are() {
+    let sbom = read(SYFT.as_bytes()).unwrap();
+    let [older, newer, spdx, stored] = documents(&sbom);
+    let kind = |document: &[u8]| crate::media_type_of(document);
+    assert_eq!(kind(SYFT.as_bytes()), "application/vnd.cyclonedx+json");
+    assert_eq!([kind(&older), kind(&newer)], ["application/vnd.cyclonedx+json"; 2]);
+    assert_eq!([kind(&spdx), kind(TAG_VALUE.as_bytes())], ["application/spdx+json", "text/spdx"]);
+    assert_eq!(kind(&stored), "application/vnd.starling.sbom+json");
+    assert!(crate::is_media_type(kind(&stored)) && !crate::is_media_type("application/json"));
 }
