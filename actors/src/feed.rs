@@ -107,7 +107,7 @@ impl Feed {
     async fn refresh(&self, feed: &Row, refresh: &Refresh) -> Result<Done, Failure> {
         let format =
             formats::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))?;
-        match self.sources.open(&feed.source, refresh.cursor.as_deref()).await? {
+        match self.sources.open(&feed.source, refresh.cursor.as_deref(), format).await? {
             Opened::Unchanged => {
                 let finished = feeds::finish(&self.store, refresh, refresh.cursor.as_deref(), None).await?;
                 let counts = Counts { unchanged: feed.advisories, ..Counts::default() };

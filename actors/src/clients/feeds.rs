@@ -1,4 +1,5 @@
-//! Fetches the records of one feed source: a folder of OSV files, or an OSV bucket's `all.zip`.
+//! Fetches the documents of one feed source: a folder of files, an archive like an OSV bucket's `all.zip`, or,
+//! where one document holds many records, that document.
 //!
 //! Asynchronous as far as the network goes; what it answers is a plain iterator over records, read
 //! lazily from disk on a blocking thread. Sizes, times, redirects and ratios are bounded here and
@@ -8,9 +9,11 @@
 mod archive;
 mod folder;
 
+use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use advisory::formats::Format;
 use reqwest::Url;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use tokio::io::AsyncWriteExt as _;
@@ -21,7 +24,7 @@ pub use folder::Folder;
 /// The bounds of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Of one record, and how many records; what is beyond them inside a record is the parser's to refuse.
+    /// Of one document, and how many of them; what is beyond them inside a record is the parser's to refuse.
     pub records: advisory::Limits,
     /// Files of a folder.
     pub files: usize,
@@ -55,6 +58,13 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The same, for documents of this format.
+    #[must_use]
+    pub fn of(&self, format: &Format) -> Self {
+        let record_bytes = format.document_bytes(&self.records);
+        Self { records: advisory::Limits { record_bytes, ..self.records.clone() }, ..self.clone() }
+    }
+
     fn record_bytes(&self) -> u64 {
         self.records.record_bytes as u64
     }
@@ -65,7 +75,7 @@ impl Limits {
 pub enum Source {
     /// `file:///folder`: its `*.json`, `*.jsonl` and `*.jsonl.zst` files.
     Folder(PathBuf),
-    /// `https://…/all.zip`: one JSON file for each record.
+    /// `https://…/all.zip`: one JSON file for each document; or the document of a format that has but one.
     Archive(Url),
 }
 
@@ -108,6 +118,14 @@ pub enum Error {
         limit: u64,
         /// What is counted.
         unit: &'static str,
+    },
+    /// A document of many records breaks off: which of them are gone cannot be told.
+    #[error("cannot read {place} to its end: {why}")]
+    Broken {
+        /// The document.
+        place: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// A file could not be read.
     #[error("cannot read {place}")]
@@ -215,20 +233,20 @@ impl Feeds {
         Ok(Self { http, limits, plain_http })
     }
 
-    /// Opens the source at `uri`, unless it is still what `etag` names.
-    pub async fn open(&self, uri: &str, etag: Option<&str>) -> Result<Opened, Error> {
+    /// Opens the source of this format at `uri`, unless it is still what `etag` names.
+    pub async fn open(&self, uri: &str, etag: Option<&str>, format: &Format) -> Result<Opened, Error> {
         match Source::parse(uri, self.plain_http)? {
             Source::Folder(path) => {
-                let limits = self.limits.clone();
+                let limits = self.limits.of(format);
                 let place = path.display().to_string();
                 let records = list(place, move || Folder::open(path, limits)).await?;
                 Ok(Opened::Records { etag: None, records })
             }
-            Source::Archive(url) => self.download(url, etag).await,
+            Source::Archive(url) => self.download(url, etag, format).await,
         }
     }
 
-    async fn download(&self, url: Url, etag: Option<&str>) -> Result<Opened, Error> {
+    async fn download(&self, url: Url, etag: Option<&str>, format: &Format) -> Result<Opened, Error> {
         let unreachable = |source| Error::Unreachable { url: url.clone(), source };
         let mut request = self.http.get(url.clone());
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
@@ -242,9 +260,13 @@ impl Feeds {
         }
         let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let file = self.store(&url, response).await?;
-        let limits = self.limits.clone();
+        let limits = self.limits.of(format);
         let place = url.to_string();
-        let records = list(place.clone(), move || Archive::open(place, file, limits)).await?;
+        let records = if format.splits() {
+            list(place.clone(), move || archive_or_document(place, file, limits)).await?
+        } else {
+            list(place.clone(), move || Archive::open(place, file, limits)).await?
+        };
         Ok(Opened::Records { etag, records })
     }
 
@@ -266,6 +288,17 @@ impl Feeds {
         metrics::counter!(crate::metrics::FEED_DOWNLOAD_BYTES).increment(read);
         Ok(file.into_std().await)
     }
+}
+
+/// What was fetched tells by its first bytes which it is.
+fn archive_or_document(place: String, mut file: std::fs::File, limits: Limits) -> Result<Records, Error> {
+    let mut magic = Vec::new();
+    let begun = file.rewind().and_then(|()| file.by_ref().take(2).read_to_end(&mut magic));
+    begun.and_then(|_| file.rewind()).map_err(Error::unreadable(&place))?;
+    if magic == b"PK" {
+        return Ok(Box::new(Archive::open(place, file, limits)?));
+    }
+    Ok(Box::new(std::iter::once(folder::single(place, file, &limits))))
 }
 
 /// Lists what a source holds, away from the threads that wait.

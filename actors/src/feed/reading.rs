@@ -1,11 +1,11 @@
-//! From a source's records to batches for the store. Synchronous: runs on a blocking thread.
+//! From a source's documents to batches of records for the store. Synchronous: runs on a blocking thread.
 
 use std::collections::HashSet;
 use std::mem;
 
 use advisory::Limits;
-use advisory::formats::Format;
-use model::Digest;
+use advisory::formats::{Format, Piece};
+use model::{Digest, Problem};
 use store::feeds::{Observed, Unreadable};
 
 use crate::clients::feeds::{Error, Record};
@@ -43,7 +43,7 @@ pub(super) struct Listing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Abandoned;
 
-/// Reads all records and hands them on in batches. `emit` says whether anybody takes them.
+/// Reads all documents and hands their records on in batches. `emit` says whether anybody takes them.
 pub(super) fn read(
     records: impl Iterator<Item = Result<Record, Error>>,
     format: &Format,
@@ -61,7 +61,13 @@ pub(super) fn read(
     };
     for record in records {
         let go_on = match record? {
-            Record::Document { place, bytes } => reader.document(place, bytes, format, limits),
+            Record::Document { place, bytes } if format.splits() => {
+                reader.document(place, bytes, format, limits)?
+            }
+            Record::Unreadable { place, what: why } if format.splits() => {
+                return Err(Error::Broken { place, why });
+            }
+            Record::Document { place, bytes } => reader.record(place, bytes, format, limits),
             Record::Unreadable { place, what } => reader.refuse(place, what, Vec::new()),
         };
         if !go_on {
@@ -82,7 +88,37 @@ struct Reader<E> {
 }
 
 impl<E: FnMut(Batch) -> bool> Reader<E> {
-    fn document(&mut self, place: String, bytes: Vec<u8>, format: &Format, limits: &Limits) -> bool {
+    /// Many records. Each is placed by its number in the document.
+    fn document(
+        &mut self,
+        place: String,
+        bytes: Vec<u8>,
+        format: &Format,
+        limits: &Limits,
+    ) -> Result<bool, Error> {
+        let (mut number, mut go_on, mut too_many) = (0_u64, true, false);
+        let end = format.split(bytes, limits, &mut |piece| {
+            number += 1;
+            too_many = self.listing.readable + self.listing.unreadable >= limits.records;
+            go_on = match piece {
+                _ if too_many => false,
+                Piece::Record(bytes) => self.record(format!("{place}#{number}"), bytes, format, limits),
+                Piece::Wrong(Problem { place: entry, what }) => {
+                    self.refuse(format!("{place}#{number} {entry}"), what, Vec::new())
+                }
+            };
+            go_on
+        });
+        if too_many {
+            return Err(Error::TooLarge { place, limit: limits.records, unit: "records" });
+        }
+        match end {
+            Err(error) if go_on => Err(Error::Broken { place, why: error.to_string() }),
+            _ => Ok(go_on),
+        }
+    }
+
+    fn record(&mut self, place: String, bytes: Vec<u8>, format: &Format, limits: &Limits) -> bool {
         let (id, problems) = match (format.parse)(&bytes, limits) {
             Ok((advisory, problems)) => (advisory.id, problems),
             Err(error) => return self.refuse(place, error.to_string(), bytes),
@@ -214,5 +250,53 @@ mod tests {
         let format = by_word("osv").expect("it is in the table");
         let ended = read([Err(broken)].into_iter(), format, &Limits::default(), |_| true);
         assert_eq!(ended.map_err(|error| error.to_string()), Err("a has more than 1 records".to_owned()));
+    }
+
+    /// A document of many records.
+    fn database(packages: &str) -> Result<Record, Error> {
+        document("main.json", &format!(r#"{{"distroversion":"v3.20","packages":[{packages}]}}"#))
+    }
+
+    fn run_secdb(
+        documents: Vec<Result<Record, Error>>,
+        limits: &Limits,
+    ) -> (Result<Listing, String>, Vec<Batch>) {
+        let mut batches = Vec::new();
+        let format = by_word("secdb").expect("it is in the table");
+        let listing = read(documents.into_iter(), format, limits, |batch| {
+            batches.push(batch);
+            true
+        });
+        (listing.map(|listing| listing.expect("all is taken")).map_err(|error| error.to_string()), batches)
+    }
+
+    #[test]
+    fn a_document_of_many_records_gives_each_of_them() {
+        let packages = r#"{"pkg":{"name":"a","secfixes":{"1":["CVE-1-1","CVE-1-2"]}}},7"#;
+        let (listing, batches) = run_secdb(vec![database(packages)], &Limits::default());
+        let ids = ["ALPINE-v3.20-CVE-1-1", "ALPINE-v3.20-CVE-1-2"].map(str::to_owned).to_vec();
+        assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, problems: 0 }));
+        let [Batch::Observed(good), Batch::Unreadable(bad)] = &batches[..] else { panic!("{batches:?}") };
+        let text = r#"{"distroversion":"v3.20","fixes":{"a":"1"},"id":"CVE-1-1","reponame":""}"#;
+        assert_eq!(good[0], observed("ALPINE-v3.20-CVE-1-1", text));
+        assert_eq!(bad[0].entry, "main.json#1 packages[1]");
+    }
+
+    #[test]
+    fn a_document_of_many_records_that_breaks_off_ends_the_reading() {
+        let broken = document("main.json", r#"{"packages":[]"#);
+        let (listing, _) = run_secdb(vec![database(""), broken], &Limits::default());
+        assert!(listing.unwrap_err().starts_with("cannot read main.json to its end"));
+        let lost = Record::Unreadable { place: "main.json".to_owned(), what: "it is too long".to_owned() };
+        let (listing, _) = run_secdb(vec![Ok(lost)], &Limits::default());
+        assert_eq!(listing, Err("cannot read main.json to its end: it is too long".to_owned()));
+    }
+
+    #[test]
+    fn records_of_all_documents_are_bounded_together() {
+        let one = |id: &str| database(&format!(r#"{{"pkg":{{"name":"a","secfixes":{{"1":["{id}"]}}}}}}"#));
+        let limits = Limits { records: 2, ..Limits::default() };
+        let (listing, _) = run_secdb(vec![one("CVE-1-1"), one("CVE-1-2"), one("CVE-1-3")], &limits);
+        assert_eq!(listing, Err("main.json has more than 2 records".to_owned()));
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Feeds {
         name: String,
         /// Where to read it from, as the nodes see it: a directory, an archive or a URL
         source: String,
-        /// How it is written
+        /// How it is written: osv, secdb, debian-tracker or csaf-vex
         #[arg(long, value_name = "FORMAT", default_value = "osv")]
         format: String,
         /// How often to read it

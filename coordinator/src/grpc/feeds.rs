@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use advisory::formats::{self, FORMATS};
 use model::FeedId;
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::feed_service_server::FeedService;
@@ -26,7 +27,6 @@ use super::idempotent::{Asked, once};
 /// The service.
 pub(super) struct Feeds(pub(super) Arc<Door>);
 
-const FORMATS: [&str; 1] = ["osv"];
 const USUAL_INTERVAL: Duration = Duration::from_secs(60 * 60);
 const USUAL_PROMISE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A year: longer is a mistake in units.
@@ -128,9 +128,10 @@ fn parse_id(text: &str) -> Result<FeedId, Refusal> {
 }
 
 fn parse_new(request: &CreateFeedRequest) -> Result<NewFeed, Refusal> {
-    let format = if request.format.is_empty() { FORMATS[0] } else { &request.format };
-    if !FORMATS.contains(&format) {
-        return Err(invalid("format", format!("{format:?} is not known: use {}", FORMATS.join(", "))));
+    let format = if request.format.is_empty() { FORMATS[0].word } else { &request.format };
+    if formats::by_word(format).is_none() {
+        let known: Vec<_> = FORMATS.iter().map(|format| format.word).collect();
+        return Err(invalid("format", format!("{format:?} is not known: use {}", known.join(", "))));
     }
     let source = request.source_uri.trim();
     if source.is_empty() || source.len() > 2048 {

@@ -5,6 +5,8 @@
 pub struct Limits {
     /// Bytes of one record; beyond it the record is refused. (Depth is bounded by `serde_json`: 128.)
     pub record_bytes: usize,
+    /// Bytes of one document that holds many records; beyond it the feed is not read.
+    pub document_bytes: usize,
     /// Records of one feed; beyond it reading ends with an error.
     pub records: u64,
     /// Entries of packages in one record; beyond it the record is refused.
@@ -26,6 +28,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             record_bytes: 16 << 20,
+            document_bytes: 256 << 20,
             records: 2_000_000,
             affected: 20_000,
             names: 5_000,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use advisory::formats::osv;
+use advisory::formats::{self, Piece, osv};
 use advisory::jsonl::{self, Content};
 use advisory::{Advisory, Limits};
 use model::{Problem, Severity};
@@ -50,4 +50,31 @@ fn real_feeds_are_read_without_loss() {
     let by_id = |id: &str| advisories.iter().find(|a| a.id == id).map(|a| a.severity);
     assert_eq!(by_id("GHSA-29mw-wpgm-hmr9"), Some(Severity::Medium));
     println!("{} of {} records say how bad it is", advisories.iter().filter(rated).count(), advisories.len());
+}
+
+#[test]
+fn a_real_security_database_is_read_without_loss() {
+    let Some(bytes) = archived("../../../shared/data/native/alpine-secdb.tar.zst", "main.json") else {
+        return println!("skipped: the shared data are not part of the project");
+    };
+    let format = formats::by_word("secdb").expect("it is in the table");
+    let limits = Limits::default();
+    let mut advisories = Vec::new();
+    let whole = format.split(bytes, &limits, &mut |piece| {
+        let Piece::Record(record) = piece else { panic!("{piece:?}") };
+        advisories.push((format.parse)(&record, &limits).expect("it is a record").0);
+        true
+    });
+    assert_eq!((whole, advisories.len()), (Ok(()), 121));
+}
+
+/// The first file of an archive whose path ends so.
+fn archived(archive: &str, name: &str) -> Option<Vec<u8>> {
+    let mut tar = tar::Archive::new(zstd::Decoder::new(File::open(archive).ok()?).expect("it is zstd"));
+    tar.entries().expect("it is an archive").find_map(|entry| {
+        let mut entry = entry.expect("the archive is whole");
+        let found = entry.path_bytes().ends_with(name.as_bytes());
+        let mut bytes = Vec::new();
+        found.then(|| entry.read_to_end(&mut bytes).map(|_| bytes).expect("the archive is whole"))
+    })
 }

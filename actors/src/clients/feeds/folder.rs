@@ -128,7 +128,7 @@ impl Open {
     }
 }
 
-fn single(place: String, file: File, limits: &Limits) -> Result<Record, Error> {
+pub(super) fn single(place: String, file: File, limits: &Limits) -> Result<Record, Error> {
     let mut bytes = Vec::new();
     file.take(limits.record_bytes() + 1).read_to_end(&mut bytes).map_err(Error::unreadable(&place))?;
     if bytes.len() as u64 > limits.record_bytes() {

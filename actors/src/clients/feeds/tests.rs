@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use advisory::formats::by_word;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -76,7 +77,8 @@ fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 async fn open(uri: &str, etag: Option<&str>, limits: Limits) -> Result<Opened, String> {
-    client(limits).open(uri, etag).await.map_err(|error| error.to_string())
+    let format = by_word("osv").expect("it is in the table");
+    client(limits).open(uri, etag, format).await.map_err(|error| error.to_string())
 }
 
 #[test]
@@ -218,4 +220,20 @@ async fn redirects_are_bounded() {
     let limits = Limits { redirects: 1, ..Limits::default() };
     assert_eq!(open(&uri, None, limits).await.err(), Some(format!("cannot fetch {uri}")));
     assert_eq!(seen.await.expect("the server ends").len(), 2);
+}
+
+#[tokio::test]
+async fn a_document_of_many_records_is_a_source_by_itself_or_in_an_archive() {
+    let archive = zipped(&[("main.json", b"{}")]);
+    let (uri, _seen) = serve(vec![answer("200 OK", "", b"{ }"), answer("200 OK", "", &archive)]).await;
+    let format = by_word("secdb").expect("it is in the table");
+    let mut limits = Limits::default();
+    limits.records.document_bytes = 3;
+    for expected in [document(&uri, "{ }"), document("main.json", "{}")] {
+        let Ok(Opened::Records { records, .. }) = client(limits.clone()).open(&uri, None, format).await
+        else {
+            panic!("the answer holds documents");
+        };
+        assert_eq!(records.map(|record| record.expect("it is whole")).collect::<Vec<_>>(), vec![expected]);
+    }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use actors::clients::feeds::{Folder, Limits, Record};
+use actors::clients::feeds::{Error, Folder, Limits, Record};
 use advisory::Advisory;
-use advisory::formats::osv;
+use advisory::formats::{self, FORMATS, Format, Piece};
 use clap::Args;
 use evaluation::Index;
 use model::{Digest, FeedId};
@@ -17,9 +17,9 @@ use super::super::screen::Screen;
 /// Where advisories come from.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Advisories {
-    /// Folder of OSV records (*.json, *.jsonl, *.jsonl.zst); several make several feeds, called by the
-    /// folders' names or as given
-    #[arg(long, value_name = "[FEED=]FOLDER", value_delimiter = ',', required = true)]
+    /// Folder of advisories (*.json, *.jsonl, *.jsonl.zst); several make several feeds, called by the
+    /// folders' names or as given. Without a format they are OSV records
+    #[arg(long, value_name = "[FEED=][FORMAT:]FOLDER", value_delimiter = ',', required = true)]
     advisories: Vec<String>,
 }
 
@@ -50,8 +50,8 @@ impl Advisories {
     pub(in crate::cli) fn load(&self) -> Result<Loaded, Failure> {
         let mut all: BTreeMap<FeedId, (LoadedFeed, BTreeMap<String, Read>)> = BTreeMap::new();
         for source in &self.advisories {
-            let (id, folder) = feed_of(source)?;
-            let read = read_folder(id.clone(), &folder)?;
+            let (id, format, folder) = feed_of(source)?;
+            let read = read_folder(id.clone(), format, &folder)?;
             if all.insert(id.clone(), read).is_some() {
                 let message = format!("two of the folders are called {id}");
                 return Err(Failure::new(Exit::Usage, message).next("name one: --advisories NAME=FOLDER"));
@@ -84,14 +84,14 @@ struct Read {
     advisory: Advisory,
 }
 
-/// `NAME=FOLDER`, or a folder that gives the name: its last part, in a feed's letters.
-fn feed_of(source: &str) -> Result<(FeedId, PathBuf), Failure> {
-    let (name, folder) = match source.split_once('=') {
-        Some((name, folder)) => (name.to_owned(), PathBuf::from(folder)),
-        None => (plain_name(Path::new(source)), PathBuf::from(source)),
-    };
+/// `NAME=FORMAT:FOLDER`, or a folder that gives the name: its last part, in a feed's letters.
+fn feed_of(source: &str) -> Result<(FeedId, &'static Format, PathBuf), Failure> {
+    let (name, rest) = source.split_once('=').map_or((None, source), |(name, rest)| (Some(name), rest));
+    let known = rest.split_once(':').and_then(|(word, folder)| Some((formats::by_word(word)?, folder)));
+    let (format, folder) = known.unwrap_or((&FORMATS[0], rest));
+    let name = name.map_or_else(|| plain_name(Path::new(folder)), str::to_owned);
     let id = name.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok((id, folder))
+    Ok((id, format, PathBuf::from(folder)))
 }
 
 fn plain_name(folder: &Path) -> String {
@@ -102,25 +102,44 @@ fn plain_name(folder: &Path) -> String {
 }
 
 /// A record said twice counts as it was said last.
-fn read_folder(id: FeedId, folder: &Path) -> Result<(LoadedFeed, BTreeMap<String, Read>), Failure> {
+fn read_folder(
+    id: FeedId,
+    format: &Format,
+    folder: &Path,
+) -> Result<(LoadedFeed, BTreeMap<String, Read>), Failure> {
     let limits = Limits::default();
     let failed = |error| {
         Failure::new(Exit::Failed, format!("{:#}", anyhow::Error::from(error)))
-            .next("give a folder of OSV records: --advisories FOLDER")
+            .next(format!("give a folder of {} documents: --advisories [FORMAT:]FOLDER", format.word))
     };
     let mut records = BTreeMap::new();
     let mut unreadable = 0;
-    for record in Folder::open(folder.to_owned(), limits.clone()).map_err(failed)? {
-        let parsed = match record.map_err(failed)? {
-            Record::Document { bytes, .. } => {
-                osv::parse(&bytes, &limits.records).ok().map(|(a, _)| (Digest::of(&bytes), a))
+    for document in Folder::open(folder.to_owned(), limits.of(format)).map_err(failed)? {
+        let (place, bytes) = match document.map_err(failed)? {
+            Record::Document { place, bytes } => (place, bytes),
+            Record::Unreadable { place, what: why } if format.splits() => {
+                return Err(failed(Error::Broken { place, why }));
             }
-            Record::Unreadable { .. } => None,
+            Record::Unreadable { .. } => {
+                unreadable += 1;
+                continue;
+            }
         };
-        match parsed {
-            Some((digest, advisory)) => drop(records.insert(advisory.id.clone(), Read { digest, advisory })),
-            None => unreadable += 1,
-        }
+        let read = |bytes: &[u8]| (format.parse)(bytes, &limits.records).ok().map(|(advisory, _)| advisory);
+        let whole = format.split(bytes, &limits.records, &mut |piece| {
+            match piece {
+                Piece::Record(bytes) => match read(&bytes) {
+                    Some(advisory) => {
+                        let digest = Digest::of(&bytes);
+                        records.insert(advisory.id.clone(), Read { digest, advisory });
+                    }
+                    None => unreadable += 1,
+                },
+                Piece::Wrong(_) => unreadable += 1,
+            }
+            true
+        });
+        whole.map_err(|error| failed(Error::Broken { place, why: error.to_string() }))?;
     }
     let age = newest(folder).and_then(|at| at.elapsed().ok()).unwrap_or_default();
     Ok((LoadedFeed { id, advisories: records.len(), unreadable, age }, records))
@@ -173,5 +192,20 @@ mod tests {
         assert_eq!(twice.message, "two of the folders are called my-feed");
         let missing = load(&["/nowhere/at-all".to_owned()]).err().unwrap();
         assert!(missing.message.contains("/nowhere/at-all"), "{missing}");
+    }
+
+    #[test]
+    fn a_feed_may_have_another_format() {
+        let root = tempfile::tempdir().unwrap();
+        let document =
+            r#"{"distroversion":"v3.20","packages":[7,{"pkg":{"name":"a","secfixes":{"1":["CVE-1-1"]}}}]}"#;
+        fs::write(root.path().join("main.json"), document).unwrap();
+        let source = format!("alpine=secdb:{}", root.path().display());
+        let loaded = load(std::slice::from_ref(&source)).unwrap();
+        let feed = &loaded.feeds[0];
+        assert_eq!((feed.id.as_str(), feed.advisories, feed.unreadable), ("alpine", 1, 1));
+        fs::write(root.path().join("main.json"), &document[1..]).unwrap();
+        let broken = load(&[source]).err().unwrap();
+        assert!(broken.message.contains("cannot read main.json to its end"), "{broken}");
     }
 }

@@ -12,7 +12,7 @@ use model::{Problem, Severity};
 use version::Event;
 
 use self::document::{AffectedDoc, EventDoc, RangeDoc, RecordDoc, SeverityDoc};
-use super::{Parsed, Unreadable};
+use super::{Parsed, Unreadable, at_most};
 use crate::severity::{of_vector, of_word};
 use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, canonical_name};
 
@@ -27,10 +27,6 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Parsed {
     at_most(limits.names, "aliases", record.aliases.len() + record.upstream.len())?;
     at_most(limits.affected, "affected entries", record.affected.len())?;
     Ok(Reader { limits, problems }.advisory(id, record))
-}
-
-fn at_most(limit: usize, what: &'static str, count: usize) -> Result<(), Unreadable> {
-    if count > limit { Err(Unreadable::TooMuch { what, limit }) } else { Ok(()) }
 }
 
 struct Reader<'a> {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::formats::Unreadable;
+use crate::formats::{Unreadable, short};
 
 /// The record.
 #[derive(Debug, Default, Deserialize)]
@@ -145,11 +145,6 @@ impl Pieces {
             T::default()
         })
     }
-}
-
-/// The error may quote what it found, at any length.
-fn short(error: &serde_json::Error) -> String {
-    error.to_string().chars().take(200).collect()
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
