@@ -1,7 +1,7 @@
 //! What entities do, durably: each effect checks the epoch of its partition under a lock and moves jobs by
 //! compare-and-set. A batch is one statement and one commit, and one refused effect does not disturb the others.
 
-use model::{Coverage, Digest, Finding, FixState, ImageDigest, JobId, Severity, SnapshotId, TenantId};
+use model::{AdvisoryMatch, Coverage, Digest, Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -256,10 +256,6 @@ fn body(e: &Evaluation) -> Value {
 }
 
 fn finding(ordinal: usize, f: &Finding) -> Value {
-    let fixed: &[String] = match &f.fix {
-        FixState::Fixed(versions) => versions,
-        FixState::NotFixed => &[],
-    };
     json!({
         "ordinal": ordinal,
         "vulnerability": text(&f.vulnerability),
@@ -268,14 +264,22 @@ fn finding(ordinal: usize, f: &Finding) -> Value {
         "package": text(&f.package),
         "version": text(&f.version),
         "severity": f.severity as i16,
-        "fixed_versions": texts(fixed),
-        "advisories": f.advisories.iter().map(|a| json!({
-            "advisory": text(&a.advisory),
-            "feed": a.feed.as_str(),
-            "reason": text(&a.reason),
-            "fixed_versions": texts(&a.fixed_versions),
-        })).collect::<Vec<_>>(),
+        "fixed_versions": texts(f.fix.versions()),
+        "advisories": f.advisories.iter().map(advisory).collect::<Vec<_>>(),
     })
+}
+
+fn advisory(a: &AdvisoryMatch) -> Value {
+    let mut value = json!({
+        "advisory": text(&a.advisory),
+        "feed": a.feed.as_str(),
+        "reason": text(&a.reason),
+        "fixed_versions": texts(&a.fixed_versions),
+    });
+    if let Some(reason) = a.no_fix {
+        value["no_fix"] = reason.as_str().into();
+    }
+    value
 }
 
 /// PostgreSQL's text holds every character but NUL, which hostile package files may hold too.

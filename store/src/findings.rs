@@ -1,6 +1,6 @@
 //! The findings of an image's last verdict, worst first.
 
-use model::{AdvisoryMatch, Finding, FixState, ImageDigest, Purl, Severity};
+use model::{AdvisoryMatch, Finding, FixState, ImageDigest, NoFix, Purl, Severity};
 use serde_json::Value;
 
 use crate::row::{number, parse};
@@ -67,6 +67,7 @@ pub async fn of_image(
     rows.into_iter()
         .map(|r| {
             let cursor = Cursor { severity: r.severity, ordinal: r.ordinal };
+            let advisories = advisories(&r.advisories)?;
             let finding = Finding {
                 vulnerability: r.vulnerability,
                 aliases: r.aliases,
@@ -74,12 +75,8 @@ pub async fn of_image(
                 package: r.package,
                 version: r.version,
                 severity: severity(r.severity)?,
-                fix: if r.fixed_versions.is_empty() {
-                    FixState::NotFixed
-                } else {
-                    FixState::Fixed(r.fixed_versions)
-                },
-                advisories: advisories(&r.advisories)?,
+                fix: FixState::of(r.fixed_versions, advisories.iter().map(|a| a.no_fix)),
+                advisories,
             };
             Ok(Listed { finding, cursor })
         })
@@ -124,9 +121,16 @@ fn advisories(stored: &Value) -> Result<Vec<AdvisoryMatch>, Error> {
                 feed: parse("finding", &text("feed")?)?,
                 reason: text("reason")?,
                 fixed_versions: fixed.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                no_fix: no_fix(&a["no_fix"])?,
             })
         })
         .collect()
+}
+
+/// Not written where nothing is said.
+fn no_fix(stored: &Value) -> Result<Option<NoFix>, Error> {
+    let unknown = || corrupt("unknown reason for no fix");
+    stored.as_str().map(|word| NoFix::from_word(word).ok_or_else(unknown)).transpose()
 }
 
 fn corrupt(what: &'static str) -> Error {

@@ -58,6 +58,8 @@ pub(super) struct FindingRow<'a> {
     pub severity: Severity,
     /// None where it is not fixed.
     pub fixed: &'a [String],
+    /// The word for what is known of a fix.
+    pub fix_state: &'a str,
     pub vulnerability: String,
     pub advisories: Vec<&'a str>,
 }
@@ -75,7 +77,7 @@ pub(super) fn findings_table<'a>(
             finding.package.to_owned(),
             finding.version.to_owned(),
             finding.severity.to_string(),
-            if fixed.is_empty() { "not fixed".to_owned() } else { fixed },
+            if fixed.is_empty() { finding.fix_state.replace('-', " ") } else { fixed },
             finding.vulnerability,
             finding.advisories.join(", "),
         ];
@@ -245,6 +247,8 @@ fn row(finding: &Finding) -> FindingRow<'_> {
         version: &finding.version,
         severity: words::severity(finding.severity()),
         fixed: &finding.fixed_versions,
+        // A node of before sends no word.
+        fix_state: if finding.fix_state.is_empty() { "not-fixed" } else { &finding.fix_state },
         vulnerability: finding.vulnerability.clone(),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }

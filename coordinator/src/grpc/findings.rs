@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Finding, FixState, ImageDigest, Severity};
+use model::{Finding, ImageDigest, Severity};
 use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1::finding_service_server::FindingService;
@@ -207,6 +207,7 @@ fn finding_message(finding: &Finding) -> wire::Finding {
         feed_id: advisory.feed.to_string(),
         reason: advisory.reason.clone(),
         fixed_versions: advisory.fixed_versions.clone(),
+        no_fix: advisory.no_fix.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
     };
     wire::Finding {
         vulnerability: finding.vulnerability.clone(),
@@ -215,10 +216,8 @@ fn finding_message(finding: &Finding) -> wire::Finding {
         package: finding.package.clone(),
         version: finding.version.clone(),
         severity: convert::severity(finding.severity).into(),
-        fixed_versions: match &finding.fix {
-            FixState::Fixed(versions) => versions.clone(),
-            FixState::NotFixed => Vec::new(),
-        },
+        fixed_versions: finding.fix.versions().to_vec(),
+        fix_state: finding.fix.as_str().to_owned(),
         advisories: finding.advisories.iter().map(advisory).collect(),
     }
 }

@@ -11,7 +11,7 @@ mod limits;
 mod normalise;
 mod severity;
 
-use model::Severity;
+use model::{NoFix, Severity};
 use version::Event;
 
 pub use limits::Limits;
@@ -53,6 +53,8 @@ pub struct Affected {
     pub versions: Vec<String>,
     /// How bad it is for this package, where that is said.
     pub severity: Option<Severity>,
+    /// Why there is no fix, where that is said.
+    pub no_fix: Option<NoFix>,
 }
 
 /// A range of versions of one package.

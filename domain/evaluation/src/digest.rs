@@ -7,7 +7,7 @@
 //! only lists and texts, so that what `serde_json` writes is canonical; a test holds it against the rule.
 //! The general canonicalizer takes longer over an image's findings than finding them.
 
-use model::{Digest, Finding, FixState};
+use model::{Digest, Finding, NoFix};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -28,6 +28,8 @@ struct AdvisoryDoc<'a> {
     advisory: &'a str,
     feed: &'a str,
     fixed: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_fix: Option<&'static str>,
     reason: &'a str,
 }
 
@@ -48,15 +50,13 @@ fn document(finding: &Finding) -> FindingDoc<'_> {
         advisory: &advisory.advisory,
         feed: advisory.feed.as_str(),
         fixed: &advisory.fixed_versions,
+        no_fix: advisory.no_fix.map(NoFix::as_str),
         reason: &advisory.reason,
     });
     FindingDoc {
         advisories: advisories.collect(),
         aliases: &finding.aliases,
-        fixed: match &finding.fix {
-            FixState::Fixed(versions) => versions,
-            FixState::NotFixed => &[],
-        },
+        fixed: finding.fix.versions(),
         package: &finding.package,
         purl: finding.purl.as_str(),
         severity: finding.severity.as_str(),
@@ -67,7 +67,7 @@ fn document(finding: &Finding) -> FindingDoc<'_> {
 
 #[cfg(test)]
 mod tests {
-    use model::{AdvisoryMatch, Purl, Severity};
+    use model::{AdvisoryMatch, FixState, Purl, Severity};
     use proptest::prelude::*;
 
     use super::*;
@@ -77,12 +77,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_hashed_is_canonical_json(text in TEXT, texts in prop::collection::vec(TEXT, 0..3)) {
+        fn what_is_hashed_is_canonical_json(text in TEXT, texts in prop::collection::vec(TEXT, 0..3), no_fix: bool) {
             let evidence = AdvisoryMatch {
                 advisory: text.clone(),
                 feed: "f".parse().unwrap(),
                 reason: text.clone(),
                 fixed_versions: texts.clone(),
+                no_fix: no_fix.then_some(NoFix::Unimportant),
             };
             let finding = Finding {
                 vulnerability: text.clone(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use advisory::{Advisory, Affected, Ecosystem, scheme};
-use model::{FeedId, Severity};
+use model::{FeedId, NoFix, Severity};
 use version::{Range, Scheme, Version};
 
 use crate::naming::Naming;
@@ -45,6 +45,7 @@ pub(crate) struct Source {
 pub(crate) struct Entry {
     source: u32,
     pub(crate) severity: Severity,
+    pub(crate) no_fix: Option<NoFix>,
     pub(crate) ranges: Box<[Range]>,
     /// Affected versions outside the ranges.
     pub(crate) listed: Box<[Version]>,
@@ -223,6 +224,7 @@ fn entry_of(affected: &Affected, scheme: Scheme, source: u32, severity: Severity
     Entry {
         source,
         severity: affected.severity.unwrap_or(severity),
+        no_fix: affected.no_fix,
         ranges: ranges.into(),
         listed: listed.into_iter().collect(),
         listed_text: listed_text.into_iter().collect(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::{Ecosystem, canonical_name, scheme};
 use model::{
-    AdvisoryMatch, Component, FeedId, Finding, FixState, PackageKind, Problem, Purl, Sbom, Severity,
+    AdvisoryMatch, Component, FeedId, Finding, FixState, NoFix, PackageKind, Problem, Purl, Sbom, Severity,
 };
 use version::{InvalidVersion, Version};
 
@@ -64,6 +64,7 @@ struct Hit<'a> {
     source: &'a Source,
     feed: &'a FeedId,
     severity: Severity,
+    no_fix: Option<NoFix>,
     reason: String,
     /// Fixed versions that are ahead.
     fixed: Vec<&'a Version>,
@@ -100,7 +101,8 @@ impl<'a> Matcher<'a> {
         let (component, source) = (subject.component, self.index.source(entry));
         if let Some(reason) = subject.reason(entry) {
             let (feed, severity, fixed) = (self.index.feed(source), entry.severity, subject.fixed(entry));
-            self.hits.push(Hit { component, source, feed, severity, reason, fixed });
+            let no_fix = entry.no_fix;
+            self.hits.push(Hit { component, source, feed, severity, no_fix, reason, fixed });
         } else if let Some(error) = &entry.unreadable {
             self.problem(component, format!("{} cannot be compared with it: {error}", source.id));
         }
@@ -182,7 +184,7 @@ fn finding(hits: &[Hit<'_>]) -> Finding {
         package: component.name.clone(),
         version: component.version.clone(),
         severity: hits.iter().map(|hit| hit.severity).max().unwrap_or_default(),
-        fix: if fixed.is_empty() { FixState::NotFixed } else { FixState::Fixed(fixed) },
+        fix: FixState::of(fixed, hits.iter().map(|hit| hit.no_fix)),
         advisories: hits
             .chunk_by(|a, b| (&a.source.id, a.feed) == (&b.source.id, b.feed))
             .map(evidence)
@@ -196,6 +198,7 @@ fn evidence(hits: &[Hit<'_>]) -> AdvisoryMatch {
         feed: hits[0].feed.clone(),
         reason: hits[0].reason.clone(),
         fixed_versions: fixed_versions(hits),
+        no_fix: hits.iter().filter_map(|hit| hit.no_fix).max(),
     }
 }
 

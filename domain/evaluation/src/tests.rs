@@ -1,6 +1,6 @@
 use advisory::formats::osv;
 use advisory::{Advisory, Limits};
-use model::{Component, Distro, FixState, PackageKind, Sbom, Severity, SourcePackage};
+use model::{Component, Distro, FixState, NoFix, PackageKind, Sbom, Severity, SourcePackage};
 
 use super::*;
 
@@ -81,6 +81,7 @@ fn a_finding_explains_itself() {
         feed: feed(feed_name),
         reason: reason.to_owned(),
         fixed_versions: fixed.iter().map(|v| (*v).to_owned()).collect(),
+        no_fix: None,
     };
     let expected = Finding {
         vulnerability: "CVE-2026-0001".to_owned(),
@@ -175,6 +176,30 @@ fn a_package_named_twice_by_one_advisory_is_one_piece_of_evidence() {
     assert_eq!(finding.advisories.len(), 1);
     assert_eq!(finding.advisories[0].reason, "1 in [0, 2) by debian");
     assert_eq!(finding.fix, FixState::Fixed(vec!["2".to_owned(), "03".to_owned(), "3.0".to_owned()]));
+}
+
+#[test]
+fn a_distributor_says_why_there_is_no_fix() {
+    let entry = |fixed: &str, urgency: &str| {
+        let json = format!(
+            r#"{{"id":"D-1","severity":[{{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}}],
+                "affected":[{{"package":{{"ecosystem":"Debian:12","name":"a"}},
+                "ranges":[{{"type":"ECOSYSTEM","events":[{{"introduced":"0"}}{fixed}]}}],
+                "ecosystem_specific":{{"urgency":"{urgency}"}}}}]}}"#
+        );
+        let sbom = debian_12(vec![component(PackageKind::Deb, "a", "1")]);
+        evaluate(&sbom, &index(&[advisory(&json)])).findings
+    };
+    let check = |fixed: &str, urgency: &str, severity: Severity, state: &str| {
+        let finding = &entry(fixed, urgency)[0];
+        assert_eq!((finding.severity, finding.fix.as_str()), (severity, state), "{fixed} {urgency}");
+    };
+    check("", "medium", Severity::Medium, "not-fixed");
+    check("", "unimportant", Severity::None, "unimportant");
+    check("", "end-of-life", Severity::Critical, "end-of-life");
+    check(r#",{"fixed":"2"}"#, "unimportant", Severity::None, "fixed");
+    assert_eq!(entry("", "unimportant")[0].advisories[0].no_fix, Some(NoFix::Unimportant));
+    assert_ne!(findings_digest(&entry("", "end-of-life")), findings_digest(&entry("", "not yet assigned")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use advisory::{Advisory, Affected, AffectedRange, Ecosystem, RangeKind};
 use evaluation::{Index, evaluate, findings_digest};
-use model::{Component, Distro, FeedId, PackageKind, Purl, Sbom, Severity, SourcePackage};
+use model::{Component, Distro, FeedId, NoFix, PackageKind, Purl, Sbom, Severity, SourcePackage};
 use proptest::prelude::*;
 use proptest::sample::{Index as Pick, select};
 use version::Event;
@@ -35,13 +35,15 @@ fn any_affected() -> impl Strategy<Value = Affected> {
         prop::collection::vec(events, 0..3),
         prop::collection::vec(any_version(), 0..3),
         prop::option::of(select(&Severity::ALL)),
+        prop::option::of(select(&NoFix::ALL)),
     )
-        .prop_map(|(ecosystem, package, ranges, versions, severity)| Affected {
+        .prop_map(|(ecosystem, package, ranges, versions, severity, no_fix)| Affected {
             ecosystem: Ecosystem::parse(&ecosystem),
             package,
             ranges,
             versions,
             severity,
+            no_fix,
         })
 }
 

@@ -9,8 +9,63 @@ use crate::severity::Severity;
 pub enum FixState {
     /// Fixed in these versions, lowest first; never empty.
     Fixed(Vec<String>),
-    /// The advisory names no fixed version.
-    NotFixed,
+    /// No advisory names a fixed version; and why, where the distributor says so.
+    NotFixed(Option<NoFix>),
+}
+
+/// Why a distributor brings no fix. Ordered: a later one says more of the vulnerability itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NoFix {
+    /// The release or the package is not cared for any more.
+    EndOfLife,
+    /// It was looked at, and will not be fixed.
+    WillNotFix,
+    /// It is no danger where it is used as meant, or concerns nothing that is built.
+    Unimportant,
+}
+
+impl NoFix {
+    /// Every reason, in its order.
+    pub const ALL: [Self; 3] = [Self::EndOfLife, Self::WillNotFix, Self::Unimportant];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndOfLife => "end-of-life",
+            Self::WillNotFix => "will-not-fix",
+            Self::Unimportant => "unimportant",
+        }
+    }
+
+    /// The reason with this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl FixState {
+    /// The state by all fixed versions and by what each advisory says instead of one: a version goes before
+    /// words, and the word that says most goes before others.
+    pub fn of(fixed: Vec<String>, no_fix: impl IntoIterator<Item = Option<NoFix>>) -> Self {
+        if fixed.is_empty() { Self::NotFixed(no_fix.into_iter().max().flatten()) } else { Self::Fixed(fixed) }
+    }
+
+    /// The fixed versions; none where it is not fixed.
+    pub fn versions(&self) -> &[String] {
+        match self {
+            Self::Fixed(versions) => versions,
+            Self::NotFixed(_) => &[],
+        }
+    }
+
+    /// The word for it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Fixed(_) => "fixed",
+            Self::NotFixed(None) => "not-fixed",
+            Self::NotFixed(Some(reason)) => reason.as_str(),
+        }
+    }
 }
 
 /// One advisory that says so, and why it applies.
@@ -24,6 +79,8 @@ pub struct AdvisoryMatch {
     pub reason: String,
     /// Versions this advisory says are fixed.
     pub fixed_versions: Vec<String>,
+    /// Why it brings no fix, where it says so.
+    pub no_fix: Option<NoFix>,
 }
 
 /// One vulnerability that holds for one component of an image.
@@ -71,5 +128,24 @@ impl Coverage {
     /// The coverage with this name.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Complete, Self::Partial, Self::Provisional].into_iter().find(|c| c.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_version_goes_before_words_and_the_word_that_says_most_before_others() {
+        let of = |fixed: &[&str], words: &[Option<NoFix>]| {
+            let fixed = fixed.iter().map(|v| (*v).to_owned()).collect();
+            FixState::of(fixed, words.iter().copied()).as_str()
+        };
+        assert_eq!(of(&["1"], &[Some(NoFix::WillNotFix)]), "fixed");
+        assert_eq!(of(&[], &[None]), "not-fixed");
+        assert_eq!(of(&[], &[None, Some(NoFix::EndOfLife), Some(NoFix::WillNotFix)]), "will-not-fix");
+        assert!(
+            NoFix::ALL.is_sorted() && NoFix::ALL.iter().all(|r| NoFix::from_word(r.as_str()) == Some(*r))
+        );
     }
 }

@@ -12,7 +12,7 @@ mod severity;
 
 pub use component::{Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage};
 pub use digest::{Digest, ImageDigest, InvalidDigest};
-pub use finding::{AdvisoryMatch, Coverage, Finding, FixState};
+pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix};
 pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId, TraceId};
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
 pub use severity::Severity;

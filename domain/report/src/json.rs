@@ -72,6 +72,7 @@ fn finding(reported: &Reported) -> Value {
             "feed": a.feed.as_str(),
             "reason": a.reason,
             "fixed_versions": a.fixed_versions,
+            "no_fix": a.no_fix.map(model::NoFix::as_str),
         })
     };
     let location = |Location { layer, path }: &Location| json!({"layer": layer, "path": path});

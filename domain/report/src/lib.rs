@@ -15,7 +15,7 @@ mod template;
 
 use std::time::Duration;
 
-use model::{Coverage, Digest, Finding, FixState, Location, Origin, Problem};
+use model::{Coverage, Digest, Finding, Location, Origin, Problem};
 
 use ignore::Ignored;
 
@@ -171,24 +171,18 @@ impl Report {
 impl Reported {
     /// Versions in which it is fixed; none where it is not.
     pub fn fixed_versions(&self) -> &[String] {
-        match &self.finding.fix {
-            FixState::Fixed(versions) => versions,
-            FixState::NotFixed => &[],
-        }
+        self.finding.fix.versions()
     }
 
     /// `fixed` or why it is not.
     pub fn status(&self) -> &'static str {
-        match &self.finding.fix {
-            FixState::Fixed(_) => "fixed",
-            FixState::NotFixed => "not-fixed",
-        }
+        self.finding.fix.as_str()
     }
 
     /// What to do about it, for people.
     fn advice(&self) -> String {
         match self.fixed_versions() {
-            [] => format!("No fixed version of {} is known.", self.finding.package),
+            [] => format!("No fixed version of {} is known ({}).", self.finding.package, self.status()),
             versions => format!("Update {} to {}.", self.finding.package, versions.join(" or ")),
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use model::{AdvisoryMatch, Coverage, Digest, Finding, FixState, Location, Problem, Purl, Severity};
+use model::{AdvisoryMatch, Coverage, Digest, Finding, FixState, Location, NoFix, Problem, Purl, Severity};
 use serde_json::Value;
 
 use super::*;
@@ -12,6 +12,7 @@ pub(crate) fn finding() -> Reported {
         feed: "ghsa".parse().unwrap(),
         reason: "0.21.0 in [0, 0.21.2) by semver".to_owned(),
         fixed_versions: vec!["0.21.2".to_owned()],
+        no_fix: None,
     };
     Reported {
         finding: Finding {
@@ -43,7 +44,7 @@ fn hostile() -> Reported {
     finding.vulnerability = "X-1".to_owned();
     finding.aliases.clear();
     finding.severity = Severity::Critical;
-    finding.fix = FixState::NotFixed;
+    finding.fix = FixState::NotFixed(Some(NoFix::WillNotFix));
     reported.locations = vec![Location { layer: 0, path: "a b/c:d?e#f".to_owned() }];
     reported
 }
@@ -166,7 +167,7 @@ fn what_an_image_says_is_no_markdown_and_no_formula() {
     let report = report(vec![hostile()], Coverage::Complete);
     let row = report.write(Format::Markdown);
     let row = row.lines().find(|line| line.contains("X-1")).unwrap();
-    assert_eq!(row, "| critical | `X-1` | `=x\\|'<b>&\"'],  @team](x)` | `-1` | not fixed |");
+    assert_eq!(row, "| critical | `X-1` | `=x\\|'<b>&\"'],  @team](x)` | `-1` | will not fix |");
     let csv = report.write(Format::Csv);
     let row = csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).nth(1).unwrap();
     assert_eq!((&row[3], &row[4]), (format!("'{HOSTILE}").as_str(), "'-1"));

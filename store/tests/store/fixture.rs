@@ -1,8 +1,8 @@
 //! A migrated database with the application's own, unprivileged pool; and short ways to fill it.
 
 use model::{
-    AdvisoryMatch, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, Purl, RequestId,
-    Severity, SnapshotId, TenantId,
+    AdvisoryMatch, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, NoFix, Purl,
+    RequestId, Severity, SnapshotId, TenantId,
 };
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::effects::{self, Applied, Effect, Evaluation};
@@ -221,6 +221,7 @@ pub(crate) fn evaluation(
 }
 
 pub(crate) fn finding(i: usize) -> Finding {
+    let no_fix = if i.is_multiple_of(2) { None } else { NoFix::ALL.get(i % 4).copied() };
     Finding {
         vulnerability: format!("CVE-2024-{i:04}"),
         aliases: vec![format!("GHSA-{i}")],
@@ -228,12 +229,17 @@ pub(crate) fn finding(i: usize) -> Finding {
         package: "left-pad".to_owned(),
         version: format!("1.0.{i}"),
         severity: Severity::ALL[i % Severity::ALL.len()],
-        fix: if i.is_multiple_of(2) { FixState::Fixed(vec!["2.0.0".to_owned()]) } else { FixState::NotFixed },
+        fix: if i.is_multiple_of(2) {
+            FixState::Fixed(vec!["2.0.0".to_owned()])
+        } else {
+            FixState::NotFixed(no_fix)
+        },
         advisories: vec![AdvisoryMatch {
             advisory: format!("GHSA-{i}"),
             feed: "osv-npm".parse().unwrap(),
             reason: "in [0, 2.0.0) by semver".to_owned(),
             fixed_versions: vec!["2.0.0".to_owned()],
+            no_fix,
         }],
     }
 }

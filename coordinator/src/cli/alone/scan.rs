@@ -323,6 +323,7 @@ fn row(reported: &Reported) -> FindingRow<'_> {
         version: &finding.version,
         severity: finding.severity,
         fixed: reported.fixed_versions(),
+        fix_state: reported.status(),
         vulnerability: format!("{}{exploited}", finding.vulnerability),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }

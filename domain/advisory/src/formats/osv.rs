@@ -8,7 +8,7 @@ mod document;
 #[cfg(test)]
 mod tests;
 
-use model::{Problem, Severity};
+use model::{NoFix, Problem, Severity};
 use version::Event;
 
 use self::document::{AffectedDoc, EventDoc, RangeDoc, RecordDoc, SeverityDoc};
@@ -89,13 +89,25 @@ impl Reader<'_> {
             &entry.ecosystem_specific.urgency,
             &entry.database_specific.severity,
         ];
-        let severity = self.severity(place, &entry.severity, &words);
+        // Debian's word on what it does about it: https://security-team.debian.org/security_tracker.html
+        let no_fix = entry.ecosystem_specific.urgency.as_deref().and_then(NoFix::from_word);
+        let severity = match no_fix {
+            Some(NoFix::Unimportant) => Some(Severity::None),
+            _ => self.severity(place, &entry.severity, &words),
+        };
         let ecosystem = Ecosystem::parse(&package.ecosystem);
         let package =
             ecosystem.kind().map_or(package.name.clone(), |kind| canonical_name(kind, &package.name));
         let ranges =
             (0..).zip(entry.ranges).filter_map(|(at, range): (usize, _)| self.range(place, at, range));
-        Some(Affected { ecosystem, package, ranges: ranges.collect(), versions: entry.versions, severity })
+        Some(Affected {
+            ecosystem,
+            package,
+            ranges: ranges.collect(),
+            versions: entry.versions,
+            severity,
+            no_fix,
+        })
     }
 
     fn range(&mut self, entry: &str, at: usize, range: RangeDoc) -> Option<AffectedRange> {

@@ -10,15 +10,13 @@
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use model::{Problem, Severity};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use version::{Event, Scheme, Version};
 
-use super::{Parsed, Piece, Unreadable, at_most, short};
+use super::{Parsed, Piece, Unreadable, at_most, short, walk};
 use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind};
 
 /// The version of a package that was never affected.
@@ -59,9 +57,7 @@ pub fn split(
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Unreadable> {
     let mut database = Database { limits, place: Place::default(), fixes: None, facts: 0, wrong: Vec::new() };
-    let mut reader = serde_json::Deserializer::from_slice(document);
-    let read = reader.deserialize_map(&mut database).and_then(|()| reader.end());
-    read.map_err(|error| Unreadable::NotJson(short(&error)))?;
+    database.read(document).map_err(|error| Unreadable::NotJson(short(&error)))?;
     let Database { place, fixes, wrong, .. } = database;
     let fixes = fixes.ok_or(Unreadable::Lacks("packages"))?;
     if !wrong.into_iter().all(|problem| take(Piece::Wrong(problem))) {
@@ -97,8 +93,52 @@ struct Place {
 }
 
 impl Database<'_> {
-    fn entry(&mut self, at: usize, entry: &RawValue) {
-        match serde_json::from_str::<EntryDoc>(entry.get()) {
+    fn read(&mut self, document: &[u8]) -> Result<(), serde_json::Error> {
+        let mut failed = Ok(());
+        walk::members(walk::text(document)?, &mut |name, value| {
+            failed = self.member(&name, value);
+            failed.is_ok()
+        })?;
+        failed
+    }
+
+    fn member(&mut self, name: &str, value: &str) -> Result<(), serde_json::Error> {
+        match name {
+            "packages" => self.packages(value)?,
+            "distroversion" => self.place.distroversion = self.text(value)?,
+            "reponame" => self.place.reponame = self.text(value)?,
+            "urlprefix" => self.place.urlprefix = self.text(value)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Each record names it, so it must be short.
+    fn text(&self, value: &str) -> Result<String, serde_json::Error> {
+        let text: String = serde_json::from_str(value)?;
+        if text.len() > self.limits.text_bytes {
+            return Err(serde_json::Error::custom("the name of the release or repository is too long"));
+        }
+        Ok(text)
+    }
+
+    fn packages(&mut self, list: &str) -> Result<(), serde_json::Error> {
+        self.fixes.get_or_insert_default();
+        walk::elements(list, &mut |at, entry| {
+            self.entry(at, entry);
+            self.facts <= self.limits.records
+        })?;
+        if self.facts > self.limits.records {
+            return Err(serde_json::Error::custom("it says more than is read"));
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, at: usize, entry: &str) {
+        if entry.len() > self.limits.record_bytes {
+            return self.wrong(format!("packages[{at}]"), "the entry is larger than is read".to_owned());
+        }
+        match serde_json::from_str::<EntryDoc>(entry) {
             Ok(EntryDoc { pkg }) if pkg.name.is_empty() || pkg.name.len() > self.limits.text_bytes => {
                 self.wrong(format!("packages[{at}]"), "its name is none".to_owned());
             }
@@ -145,74 +185,6 @@ fn ids(text: &str) -> impl Iterator<Item = &str> {
 fn is_above(version: &str, other: &str) -> bool {
     let parse = |text| Version::parse(Scheme::Apk, text).ok();
     parse(version) > parse(other)
-}
-
-impl<'de> Visitor<'de> for &mut Database<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "packages" => map.next_value_seed(Packages(self))?,
-                "distroversion" => self.place.distroversion = self.text(&mut map)?,
-                "reponame" => self.place.reponame = self.text(&mut map)?,
-                "urlprefix" => self.place.urlprefix = self.text(&mut map)?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Database<'_> {
-    /// Each record names it, so it must be short.
-    fn text<'de, A: MapAccess<'de>>(&self, map: &mut A) -> Result<String, A::Error> {
-        let text: String = map.next_value()?;
-        if text.len() > self.limits.text_bytes {
-            return Err(A::Error::custom("the name of the release or repository is too long"));
-        }
-        Ok(text)
-    }
-}
-
-struct Packages<'a, 'b>(&'a mut Database<'b>);
-
-impl<'de> DeserializeSeed<'de> for Packages<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Packages<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of packages")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self(database) = self;
-        database.fixes.get_or_insert_default();
-        let mut at = 0;
-        while let Some(entry) = list.next_element::<&RawValue>()? {
-            if entry.get().len() > database.limits.record_bytes {
-                database.wrong(format!("packages[{at}]"), "the entry is larger than is read".to_owned());
-            } else {
-                database.entry(at, entry);
-            }
-            if database.facts > database.limits.records {
-                return Err(A::Error::custom("it says more than is read"));
-            }
-            at += 1;
-        }
-        Ok(())
-    }
 }
 
 /// Reads one record.
@@ -267,5 +239,6 @@ fn affected(ecosystem: &Ecosystem, package: String, fixed: String) -> Affected {
         NEVER => Vec::new(),
         _ => vec![AffectedRange { kind: RangeKind::Ecosystem, events }],
     };
-    Affected { ecosystem: ecosystem.clone(), package, ranges, versions: Vec::new(), severity: None }
+    let ecosystem = ecosystem.clone();
+    Affected { ecosystem, package, ranges, versions: Vec::new(), severity: None, no_fix: None }
 }

@@ -53,6 +53,7 @@ fn a_record_becomes_its_facts() {
                 ],
                 versions: vec!["1.0".into(), "1.1".into()],
                 severity: Some(Severity::Low),
+                no_fix: None,
             },
             Affected {
                 ecosystem: Ecosystem::parse("Hex"),
@@ -60,6 +61,7 @@ fn a_record_becomes_its_facts() {
                 ranges: vec![],
                 versions: vec!["1".into()],
                 severity: None,
+                no_fix: None,
             },
         ],
     };
@@ -136,8 +138,14 @@ fn the_latest_cvss_has_the_word_then_the_words_of_the_feed() {
     let (advisory, _) =
         read(&entry(&format!(r#""severity":[{V3}],"ecosystem_specific":{{"urgency":"high"}}"#)));
     assert_eq!(advisory.affected[0].severity, Some(Severity::Medium));
-    let (advisory, _) = read(&entry(r#""ecosystem_specific":{"urgency":"unimportant"}"#));
-    assert_eq!(advisory.affected[0].severity, Some(Severity::None));
+    let said = |rest: &str| {
+        let affected = &read(&entry(rest)).0.affected[0];
+        (affected.severity, affected.no_fix)
+    };
+    let unimportant = format!(r#""severity":[{V3}],"ecosystem_specific":{{"urgency":"unimportant"}}"#);
+    assert_eq!(said(&unimportant), (Some(Severity::None), Some(NoFix::Unimportant)));
+    assert_eq!(said(r#""ecosystem_specific":{"urgency":"end-of-life"}"#), (None, Some(NoFix::EndOfLife)));
+    assert_eq!(said(r#""ecosystem_specific":{"urgency":"not yet assigned"}"#), (None, None));
 }
 
 #[test]
