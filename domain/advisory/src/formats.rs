@@ -3,6 +3,7 @@
 //! A source hands over documents. Where a document holds many advisories, the format first takes it apart
 //! into records, each a small document of the same format, and reads those; elsewhere a document is a record.
 
+pub mod csaf;
 pub mod debian_tracker;
 pub mod osv;
 pub mod secdb;
@@ -61,10 +62,11 @@ pub struct Format {
 }
 
 /// Every format we read. The first is the usual one.
-pub const FORMATS: [Format; 3] = [
+pub const FORMATS: [Format; 4] = [
     Format { word: "osv", split: None, parse: osv::parse },
     Format { word: "secdb", split: Some(secdb::split), parse: secdb::parse },
     Format { word: "debian-tracker", split: Some(debian_tracker::split), parse: debian_tracker::parse },
+    Format { word: "csaf-vex", split: None, parse: csaf::parse },
 ];
 
 /// The format that is called so.

@@ -47,6 +47,9 @@ pub struct Affected {
     pub ecosystem: Ecosystem,
     /// The package's name as [`canonical_name`] writes it.
     pub package: String,
+    /// Whether that is a source package where packages are named themselves otherwise (RPM): then all that is
+    /// built from it is affected.
+    pub is_source: bool,
     /// Affected are the versions in any of these …
     pub ranges: Vec<AffectedRange>,
     /// … and the versions listed here.

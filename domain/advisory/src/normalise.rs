@@ -46,11 +46,12 @@ const fn language(name: &'static str, kind: PackageKind) -> Known {
     Known { name, kind, os_id: None, release_suffix: "", release: Release::None }
 }
 
-const KNOWN: [Known; 18] = [
+const KNOWN: [Known; 19] = [
     distro("AlmaLinux", PackageKind::Rpm, "almalinux", Release::Major),
     distro("Alpine", PackageKind::Apk, "alpine", Release::VMinor),
     distro("Chainguard", PackageKind::Apk, "chainguard", Release::None),
     distro("Debian", PackageKind::Deb, "debian", Release::Whole),
+    distro("Red Hat", PackageKind::Rpm, "rhel", Release::Major),
     distro("Rocky Linux", PackageKind::Rpm, "rocky", Release::Major),
     Known { release_suffix: ":LTS", ..distro("Ubuntu", PackageKind::Deb, "ubuntu", Release::Whole) },
     distro("Wolfi", PackageKind::Apk, "wolfi", Release::None),
@@ -210,6 +211,7 @@ mod tests {
         assert_eq!(of("alpine", "3.20.3"), Some("Alpine:v3.20".to_owned()));
         assert_eq!(of("alpine", "edge"), Some("Alpine".to_owned()));
         assert_eq!(of("almalinux", "9.4"), Some("AlmaLinux:9".to_owned()));
+        assert_eq!(of("rhel", "9.4"), Some("Red Hat:9".to_owned()));
         assert_eq!(of("wolfi", "20230201"), Some("Wolfi".to_owned()));
         assert_eq!(of("arch", ""), None);
     }

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use advisory::formats::{self, Piece, osv};
 use advisory::jsonl::{self, Content};
-use advisory::{Advisory, Limits};
-use model::{Problem, Severity};
+use advisory::{Advisory, Affected, Limits};
+use model::{NoFix, Problem, Severity};
+use version::Event;
 
 fn read_feed(path: &Path) -> Vec<(Advisory, Vec<Problem>)> {
     let decoder = zstd::Decoder::new(File::open(path).expect("the feed is there")).expect("the feed is zstd");
@@ -77,4 +78,34 @@ fn archived(archive: &str, name: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         found.then(|| entry.read_to_end(&mut bytes).map(|_| bytes).expect("the archive is whole"))
     })
+}
+
+#[test]
+fn real_red_hat_documents_are_read() {
+    let archive = "../../../shared/data/vex/csaf-vex-redhat-claircore.tar.zst";
+    let format = formats::by_word("csaf-vex").expect("it is in the table");
+    let read = |name: &str| {
+        let bytes = archived(archive, name)?;
+        Some((format.parse)(&bytes, &Limits::default()).expect("it is a document"))
+    };
+    let Some((advisory, problems)) = read("cve-2023-38545.json") else {
+        return println!("skipped: the shared data are not part of the project");
+    };
+    assert_eq!((advisory.id.as_str(), advisory.severity), ("CVE-2023-38545", Severity::High));
+    assert_eq!(problems, []);
+    let curl = advisory.affected.iter().find(|a| a.package == "libcurl").expect("it is fixed");
+    let fixed: Vec<_> = curl.ranges.iter().filter_map(|range| range.events.last()).collect();
+    let version = |text: &str| Event::Fixed(text.to_owned());
+    assert_eq!(fixed, [&version("7.76.1-23.el9_2.4"), &version("7.76.1-26.el9_3.2")]);
+    assert_eq!((curl.ecosystem.to_string().as_str(), advisory.affected.len()), ("Red Hat:9", 10));
+
+    let (advisory, problems) = read("cve-2022-38752.json").expect("it is there");
+    let said = |a: &Affected| (a.ecosystem.to_string(), a.package.clone(), a.is_source, a.no_fix);
+    let expected = ("Red Hat:7".to_owned(), "snakeyaml".to_owned(), true, Some(NoFix::EndOfLife));
+    assert_eq!((advisory.affected.iter().map(said).collect::<Vec<_>>(), problems), (vec![expected], vec![]));
+
+    let (advisory, problems) = read("cve-2024-24786-illegal-module.json").expect("it is there");
+    assert_eq!((advisory.affected, problems.len()), (vec![], 1));
+    let (advisory, _) = read("delete_CVE-2023-0030.json").expect("it is there");
+    assert!(advisory.withdrawn);
 }

@@ -8,7 +8,7 @@ use advisory::Ecosystem;
 use model::{Component, FeedId, Location, Purl, Sbom};
 
 use crate::index::{Called, Entry};
-use crate::matching::{Subject, ecosystem_of};
+use crate::matching::{Subject, UNREAD_MODULE, built_from, ecosystem_of, is_of_unread_module};
 use crate::{Evaluation, Index, evaluate};
 
 /// How many packages or ecosystems are named where an advisory speaks of many.
@@ -107,7 +107,7 @@ impl Explainer<'_> {
         };
         let (mut reasons, mut absent, mut elsewhere) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for (ecosystem, package, entry) in self.index.entries_of(at) {
-            let Some(components) = self.components(ecosystem, package) else {
+            let Some(components) = self.components(ecosystem, package, entry) else {
                 elsewhere.insert(ecosystem.to_string());
                 continue;
             };
@@ -115,7 +115,7 @@ impl Explainer<'_> {
                 absent.insert(package);
             }
             for component in components {
-                let (answer, what) = compare(component, entry);
+                let (answer, what) = self.compare(component, entry);
                 let seen = Some((component.purl.clone(), component.locations.clone()));
                 reasons.push(Reason { answer, advisory: Some(advisory.clone()), component: seen, what });
             }
@@ -131,13 +131,24 @@ impl Explainer<'_> {
     }
 
     /// The image's components that the advisory means; `None` when it means other ecosystems or releases.
-    fn components(&self, ecosystem: &Ecosystem, package: &str) -> Option<Vec<&Component>> {
+    fn components(&self, ecosystem: &Ecosystem, package: &str, entry: &Entry) -> Option<Vec<&Component>> {
         let own = ecosystem_of(ecosystem.kind()?, self.distro.as_ref())?;
         if own.name != ecosystem.name || (ecosystem.release.is_some() && own.release != ecosystem.release) {
             return None;
         }
-        let means = |c: &&Component| Some(c.kind) == ecosystem.kind() && Subject::of(c).0 == package;
+        let is_called = |c: &Component| match entry.is_source {
+            true => built_from(c) == package,
+            false => Subject::of(c).0 == package,
+        };
+        let means = |c: &&Component| Some(c.kind) == ecosystem.kind() && is_called(c);
         Some(self.sbom.components.iter().filter(means).collect())
+    }
+
+    fn compare(&self, component: &Component, entry: &Entry) -> (Answer, String) {
+        if is_of_unread_module(component, self.distro.as_ref()) {
+            return (Answer::Incomparable, UNREAD_MODULE.to_owned());
+        }
+        compare(component, entry)
     }
 }
 

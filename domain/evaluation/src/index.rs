@@ -44,6 +44,8 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct Entry {
     source: u32,
+    /// Whether it names what a package was built from, where others name the package itself.
+    pub(crate) is_source: bool,
     pub(crate) severity: Severity,
     pub(crate) no_fix: Option<NoFix>,
     pub(crate) ranges: Box<[Range]>,
@@ -223,6 +225,7 @@ fn entry_of(affected: &Affected, scheme: Scheme, source: u32, severity: Severity
     }
     Entry {
         source,
+        is_source: affected.is_source,
         severity: affected.severity.unwrap_or(severity),
         no_fix: affected.no_fix,
         ranges: ranges.into(),

@@ -22,7 +22,8 @@ pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
         (kind, ecosystem.iter().flat_map(|ecosystem| index.tables_of(ecosystem)).collect())
     });
     let hits = Vec::with_capacity(sbom.components.len());
-    let mut matcher = Matcher { index, tables: tables.collect(), hits, problems: BTreeSet::new() };
+    let tables = tables.collect();
+    let mut matcher = Matcher { index, distro, tables, hits, problems: BTreeSet::new() };
     for component in &sbom.components {
         matcher.component(component);
     }
@@ -51,8 +52,29 @@ const fn speaks_of_sources(kind: PackageKind) -> bool {
     matches!(kind, PackageKind::Apk | PackageKind::Deb)
 }
 
+/// What is said under this name.
+fn called<'a>(tables: &[&'a Packages], name: &str) -> impl Iterator<Item = &'a Entry> {
+    tables.iter().filter_map(move |table| table.get(name)).flatten()
+}
+
+/// What a package was built from: by that name advisories may speak of it too.
+pub(crate) fn built_from(component: &Component) -> &str {
+    component.source.as_ref().map_or(&component.name, |source| &source.name)
+}
+
+/// Red Hat's advisories of modules are not read, and the others do not mean modules' packages.
+pub(crate) fn is_of_unread_module(component: &Component, distro: Option<&Ecosystem>) -> bool {
+    component.kind == PackageKind::Rpm
+        && component.version.contains(".module+")
+        && distro.is_some_and(|distro| distro.name == "Red Hat")
+}
+
+/// Why such a package is not compared.
+pub(crate) const UNREAD_MODULE: &str = "it is of a module, and advisories of modules are not read";
+
 struct Matcher<'a> {
     index: &'a Index,
+    distro: Option<Ecosystem>,
     tables: BTreeMap<PackageKind, Vec<&'a Packages>>,
     hits: Vec<Hit<'a>>,
     problems: BTreeSet<Problem>,
@@ -83,16 +105,20 @@ pub(crate) struct Subject<'a> {
 impl<'a> Matcher<'a> {
     fn component(&mut self, component: &'a Component) {
         let (name, subject, unreadable) = Subject::of(component);
+        if is_of_unread_module(component, self.distro.as_ref()) {
+            return self.problem(component, UNREAD_MODULE.to_owned());
+        }
         let tables = &self.tables[&component.kind];
-        let entries: Vec<&'a [Entry]> =
-            tables.iter().filter_map(|t| t.get(name.as_str())).map(Vec::as_slice).collect();
+        let own = called(tables, &name).filter(|entry| !entry.is_source);
+        let from = called(tables, built_from(component)).filter(|entry| entry.is_source);
+        let entries: Vec<&'a Entry> = own.chain(from).collect();
         if entries.is_empty() {
             return;
         }
         if let Some(error) = unreadable {
             self.problem(component, format!("its version cannot be compared: {error}"));
         }
-        for entry in entries.into_iter().flatten() {
+        for entry in entries {
             self.entry(&subject, entry);
         }
     }

@@ -178,6 +178,58 @@ fn a_package_named_twice_by_one_advisory_is_one_piece_of_evidence() {
     assert_eq!(finding.fix, FixState::Fixed(vec!["2".to_owned(), "03".to_owned(), "3.0".to_owned()]));
 }
 
+fn rpm(name: &str, version: &str, source: &str) -> Component {
+    let source = Some(SourcePackage { name: source.to_owned(), version: version.to_owned() });
+    Component { source, ..component(PackageKind::Rpm, name, version) }
+}
+
+#[test]
+fn red_hat_names_packages_and_what_will_not_be_fixed_by_its_source() {
+    let named = |id: &str, package: &str, is_source| {
+        let mut advisory = simple(id, "Red Hat:9", package, r#"{"introduced":"0"}"#);
+        advisory.affected[0].is_source = is_source;
+        advisory
+    };
+    let index = index(&[
+        named("C-1", "curl", true),
+        named("C-2", "curl", false),
+        named("C-4", "libcurl", true),
+        below("C-3", "Red Hat:9", "libcurl", "7-1.el9"),
+    ]);
+    let components = vec![
+        rpm("curl", "7-2.el9", "curl"),
+        rpm("libcurl", "7-2.el9", "curl"),
+        component(PackageKind::Rpm, "curl", "8-1.module+el9+1"),
+    ];
+    let sbom = Sbom { distro: distro("rhel", "9.4"), components, problems: vec![] };
+    assert_eq!(
+        found(&sbom, &index),
+        ["C-1 pkg:rpm/curl@7-2.el9", "C-1 pkg:rpm/libcurl@7-2.el9", "C-2 pkg:rpm/curl@7-2.el9"]
+    );
+    let problems = evaluate(&sbom, &index).problems;
+    assert_eq!(problems[0].what, "it is of a module, and advisories of modules are not read");
+    let answers: Vec<_> = explain(&sbom, &index, "C-1").reasons.iter().map(|r| r.answer.as_str()).collect();
+    assert_eq!(answers, ["affected", "affected", "incomparable"]);
+}
+
+#[test]
+fn ubuntu_is_called_by_its_cve_and_pro_is_told_apart() {
+    let ubuntu = advisory(
+        r#"{"id":"UBUNTU-CVE-2024-1","upstream":["CVE-2024-1"],
+            "severity":[{"type":"Ubuntu","score":"negligible"}],"affected":[
+            {"package":{"ecosystem":"Ubuntu:22.04:LTS","name":"a"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"}]}]},
+            {"package":{"ecosystem":"Ubuntu:Pro:22.04:LTS","name":"b"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2~esm1"}]}]}]}"#,
+    );
+    let pro = below("USN-1-1", "Ubuntu:Pro:22.04:LTS", "a", "2~esm1");
+    let index = index(&[ubuntu, pro]);
+    let components = vec![deb("a", "1", ("a", "1")), deb("b", "1", ("b", "1"))];
+    let sbom = Sbom { distro: distro("ubuntu", "22.04"), components, problems: vec![] };
+    assert_eq!(found(&sbom, &index), ["CVE-2024-1 pkg:deb/a@1"]);
+    assert_eq!(evaluate(&sbom, &index).findings[0].severity, Severity::None);
+    let told = &explain(&sbom, &index, "USN-1-1").reasons[0];
+    assert_eq!((told.answer, &told.what[..]), (Answer::Elsewhere, "it speaks of Ubuntu:Pro:22.04 only"));
+}
+
 #[test]
 fn a_distributor_says_why_there_is_no_fix() {
     let entry = |fixed: &str, urgency: &str| {

@@ -32,14 +32,16 @@ fn any_affected() -> impl Strategy<Value = Affected> {
     (
         text(&["npm", "PyPI", "Debian", "Debian:12", "Debian:11", "Go"]),
         text(&["a", "b"]),
+        prop::bool::ANY,
         prop::collection::vec(events, 0..3),
         prop::collection::vec(any_version(), 0..3),
         prop::option::of(select(&Severity::ALL)),
         prop::option::of(select(&NoFix::ALL)),
     )
-        .prop_map(|(ecosystem, package, ranges, versions, severity, no_fix)| Affected {
+        .prop_map(|(ecosystem, package, is_source, ranges, versions, severity, no_fix)| Affected {
             ecosystem: Ecosystem::parse(&ecosystem),
             package,
+            is_source,
             ranges,
             versions,
             severity,

@@ -155,6 +155,7 @@ fn affected(package: &str, codename: &str, release: &ReleaseDoc) -> Result<Optio
     Ok(Some(Affected {
         ecosystem: Ecosystem { name: "Debian".to_owned(), release: Some((*number).to_owned()) },
         package: package.to_owned(),
+        is_source: false,
         ranges,
         versions: Vec::new(),
         severity: of_word(urgency),

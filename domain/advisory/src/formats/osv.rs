@@ -103,6 +103,7 @@ impl Reader<'_> {
         Some(Affected {
             ecosystem,
             package,
+            is_source: false,
             ranges: ranges.collect(),
             versions: entry.versions,
             severity,

@@ -239,6 +239,6 @@ fn affected(ecosystem: &Ecosystem, package: String, fixed: String) -> Affected {
         NEVER => Vec::new(),
         _ => vec![AffectedRange { kind: RangeKind::Ecosystem, events }],
     };
-    let ecosystem = ecosystem.clone();
-    Affected { ecosystem, package, ranges, versions: Vec::new(), severity: None, no_fix: None }
+    let (ecosystem, is_source) = (ecosystem.clone(), false);
+    Affected { ecosystem, package, is_source, ranges, versions: Vec::new(), severity: None, no_fix: None }
 }

@@ -40,6 +40,7 @@ fn a_record_becomes_its_facts() {
             Affected {
                 ecosystem: Ecosystem::parse("PyPI"),
                 package: "foo-bar".into(),
+                is_source: false,
                 ranges: vec![
                     range(RangeKind::Ecosystem, &[Event::Introduced("0".into()), Event::Fixed("1.2".into())]),
                     range(
@@ -58,6 +59,7 @@ fn a_record_becomes_its_facts() {
             Affected {
                 ecosystem: Ecosystem::parse("Hex"),
                 package: "Foo_Bar".into(),
+                is_source: false,
                 ranges: vec![],
                 versions: vec!["1".into()],
                 severity: None,
