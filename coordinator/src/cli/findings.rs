@@ -4,8 +4,7 @@ use clap::Args;
 use model::Severity;
 
 use super::failure::{Exit, Failure};
-use super::list::Output;
-use super::report::{self, Gate, Report};
+use super::report::{self, Gate, Report, ResultOutput};
 use super::screen::Screen;
 use super::server::Server;
 
@@ -14,7 +13,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   starling findings app:1.2
   starling findings app:1.2 --min-severity high --only-fixed
   starling findings sha256:9f2c… -o json | jq '.counts'
-  starling findings app:1.2 --fail-on critical --max-feed-age 24h";
+  starling findings app:1.2 --fail-on critical --max-feed-age 24h
+  starling findings app:1.2 -o table -o sarif=app.sarif -o junit=app.xml";
 
 /// What to show of which image.
 #[derive(Debug, Args)]
@@ -30,15 +30,16 @@ pub(super) struct Findings {
     #[command(flatten)]
     gate: Gate,
     #[command(flatten)]
-    output: Output,
+    output: ResultOutput,
 }
 
 impl Findings {
     /// Does it.
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
         let filter = report::filter(self.min_severity, self.only_fixed);
+        self.output.check()?;
         let report = Report::of(server, &self.image, filter).await?;
-        report.show(screen, self.output.format)?;
+        self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))
     }
 }

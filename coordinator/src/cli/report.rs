@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::failure::{Exit, Failure};
 use super::json::{SCHEMA_VERSION, value};
-use super::list::{self, Format};
-use super::screen::Screen;
+use super::list;
+use super::outputs::{self, Wanted};
+use super::screen::{Page, Screen};
 use super::server::{Server, call};
 use super::table::Rows;
 use super::words::{self, count};
@@ -90,6 +91,53 @@ pub(super) fn findings_table<'a>(
     screen.data("")
 }
 
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResultFormat {
+    Table,
+    Json,
+    Jsonl,
+    Report(report::Format),
+}
+
+/// `-o FORMAT[=FILE]`, as often as one likes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ResultOutput {
+    /// Format of the data, and the file it goes to; may be given several times: table, json, jsonl, sarif, junit,
+    /// gitlab, markdown, csv
+    #[arg(short = 'o', long = "output", value_name = "FORMAT[=FILE]", default_value = "table", value_parser = parse_output)]
+    outputs: Vec<Wanted<ResultFormat>>,
+}
+
+fn parse_output(text: &str) -> Result<Wanted<ResultFormat>, String> {
+    use ResultFormat::{Json, Jsonl, Table};
+    let mut formats = vec![("table", Table), ("json", Json), ("jsonl", Jsonl)];
+    let others = report::Format::ALL.map(|(word, format)| (word, ResultFormat::Report(format)));
+    formats.extend(others.into_iter().filter(|(word, _)| !["json", "jsonl"].contains(word)));
+    outputs::parse(text, &formats)
+}
+
+impl ResultOutput {
+    /// Whether each output has its own place. Asked before anything is done.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        outputs::check(&self.outputs)
+    }
+
+    /// Writes the result of the image, which is called so.
+    pub(super) fn write(&self, report: &Report, name: &str, screen: &mut Screen) -> Result<(), Failure> {
+        for Wanted { format, file } in &self.outputs {
+            if file.is_none() {
+                report.show(screen, *format, name)?;
+                continue;
+            }
+            let page = Page::default();
+            report.show(&mut Screen::plain(Box::new(page.clone())), *format, name)?;
+            outputs::put(screen, file.as_ref(), &page.bytes())?;
+        }
+        Ok(())
+    }
+}
+
 /// Everything there is to say about an image's result.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Report {
@@ -131,14 +179,14 @@ impl Report {
         Ok(Self { verdict, counts, findings: found.await?.items })
     }
 
-    /// Writes it in the format asked for.
-    pub(super) fn show(&self, screen: &mut Screen, format: Format) -> Result<(), Failure> {
+    /// Writes it as people read it, or with the field names of the .proto files.
+    fn show(&self, screen: &mut Screen, format: ResultFormat, name: &str) -> Result<(), Failure> {
         match format {
-            Format::Table => {
+            ResultFormat::Table => {
                 self.table(screen)?;
                 self.summary().iter().try_for_each(|line| screen.data(line))
             }
-            Format::Json => {
+            ResultFormat::Json => {
                 let findings: Vec<_> = self.findings.iter().map(|f| value(FINDING, f)).collect();
                 let whole = json!({
                     "schema_version": SCHEMA_VERSION,
@@ -148,12 +196,50 @@ impl Report {
                 });
                 screen.data(list::pretty(&whole)?)
             }
-            Format::Jsonl => {
+            ResultFormat::Jsonl => {
                 self.findings.iter().try_for_each(|finding| screen.data(value(FINDING, finding)))?;
                 self.summary().iter().for_each(|line| screen.say(line));
                 Ok(())
             }
+            ResultFormat::Report(format) => screen.exactly(self.report(name)?.write(format).as_bytes()),
         }
+    }
+
+    /// What the server told, as the formats for other tools need it. It tells no locations.
+    fn report(&self, name: &str) -> Result<report::Report, Failure> {
+        let verdict = &self.verdict;
+        let unreadable = |what: &str| Failure::new(Exit::Failed, format!("the server sent no sound {what}"));
+        let digest = |text: &str| text.parse().map_err(|_| unreadable("digest"));
+        let problem = |text: &String| {
+            let (place, what) = text.split_once(": ").unwrap_or(("", text));
+            model::Problem { place: place.to_owned(), what: what.to_owned() }
+        };
+        let feed = |feed: &proto_api::finding::v1::VerdictFeed| report::Feed {
+            id: feed.feed_id.clone(),
+            records: None,
+            age: words::duration(feed.age),
+        };
+        Ok(report::Report {
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            image: report::Image { name: name.to_owned(), digest: verdict.image_digest.clone() },
+            sbom_digest: digest(&verdict.sbom_digest)?,
+            findings_digest: digest(&verdict.findings_digest)?,
+            distro: None,
+            snapshot: verdict.snapshot.to_string(),
+            coverage: match verdict.coverage() {
+                Coverage::Complete => model::Coverage::Complete,
+                Coverage::Partial => model::Coverage::Partial,
+                Coverage::Provisional | Coverage::Unspecified => model::Coverage::Provisional,
+            },
+            problems: verdict.problems.iter().map(problem).collect(),
+            feeds: verdict.feeds.iter().map(feed).collect(),
+            findings: self
+                .findings
+                .iter()
+                .map(|finding| reported(finding).ok_or_else(|| unreadable("finding")))
+                .collect::<Result<_, _>>()?,
+            set_aside: Vec::new(),
+        })
     }
 
     fn table(&self, screen: &mut Screen) -> Result<(), Failure> {
@@ -241,6 +327,37 @@ impl Report {
     }
 }
 
+/// `None` where a name in it is none.
+fn reported(finding: &Finding) -> Option<report::Reported> {
+    let advisory = |a: &proto_api::finding::v1::AdvisoryMatch| {
+        Some(model::AdvisoryMatch {
+            advisory: a.advisory.clone(),
+            feed: a.feed_id.parse().ok()?,
+            reason: a.reason.clone(),
+            fixed_versions: a.fixed_versions.clone(),
+            no_fix: model::NoFix::from_word(&a.no_fix),
+        })
+    };
+    let no_fix = model::NoFix::from_word(&finding.fix_state);
+    Some(report::Reported {
+        finding: model::Finding {
+            vulnerability: finding.vulnerability.clone(),
+            aliases: finding.aliases.clone(),
+            purl: inventory::purl::parse(&finding.purl).ok()?,
+            package: finding.package.clone(),
+            version: finding.version.clone(),
+            severity: words::severity(finding.severity()),
+            fix: model::FixState::of(finding.fixed_versions.clone(), [no_fix]),
+            advisories: finding.advisories.iter().map(advisory).collect::<Option<_>>()?,
+        },
+        locations: Vec::new(),
+        exploited: false,
+        epss: None,
+        origin: None,
+        ignored: None,
+    })
+}
+
 fn row(finding: &Finding) -> FindingRow<'_> {
     FindingRow {
         package: &finding.package,
@@ -308,7 +425,7 @@ mod tests {
     #[test]
     fn the_table_ends_with_counts_coverage_age_and_the_note() {
         let (mut screen, page) = page();
-        report(Coverage::Complete).show(&mut screen, Format::Table).unwrap();
+        report(Coverage::Complete).show(&mut screen, ResultFormat::Table, "app").unwrap();
         let lines = page.text();
         let lines: Vec<_> =
             lines.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -329,7 +446,7 @@ mod tests {
     #[test]
     fn json_is_one_object_with_a_schema_version() {
         let (mut screen, page) = page();
-        report(Coverage::Partial).show(&mut screen, Format::Json).unwrap();
+        report(Coverage::Partial).show(&mut screen, ResultFormat::Json, "app").unwrap();
         let json: serde_json::Value = serde_json::from_str(&page.text()).unwrap();
         assert_eq!(json["schema_version"], SCHEMA_VERSION);
         assert_eq!(json["verdict"]["coverage"], "COVERAGE_PARTIAL");

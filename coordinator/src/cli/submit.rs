@@ -14,8 +14,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{self, Patience};
 use super::image_source::{self, Choice};
 use super::jobs::state_line;
-use super::list::Output;
-use super::report::{self, Gate, Report};
+use super::report::{self, Gate, Report, ResultOutput};
 use super::screen::Screen;
 use super::server::{Server, call};
 use super::upload;
@@ -65,12 +64,13 @@ pub(super) struct Submit {
     #[command(flatten)]
     gate: Gate,
     #[command(flatten)]
-    output: Output,
+    output: ResultOutput,
 }
 
 impl Submit {
     /// Does it.
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
+        self.output.check()?;
         let image = self.bring(server, screen).await?;
         let request_id = self.request_id.unwrap_or_else(Uuid::now_v7);
         let request = SubmitJobRequest {
@@ -94,7 +94,7 @@ impl Submit {
                 .next(format!("starling jobs timeline {}", job.job_id)));
         }
         let report = Report::of(server, &job.image_digest, report::filter(None, false)).await?;
-        report.show(screen, self.output.format)?;
+        self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))
     }
 

@@ -7,6 +7,7 @@
 pub mod enrichment;
 pub mod formats;
 pub mod jsonl;
+pub mod lifecycle;
 mod limits;
 mod normalise;
 mod severity;

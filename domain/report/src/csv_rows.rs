@@ -27,6 +27,7 @@ pub(crate) fn document(report: &Report) -> String {
     };
     row(HEAD.map(str::to_owned));
     row(said("coverage", report.coverage.as_str().to_owned()));
+    report.caveats().into_iter().for_each(|caveat| row(said("caveat", caveat)));
     for problem in &report.problems {
         row(said("problem", format!("{}: {}", problem.place, problem.what)));
     }

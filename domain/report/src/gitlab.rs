@@ -20,8 +20,6 @@ pub(crate) fn document(report: &Report) -> Value {
         "version": report.tool,
         "vendor": {"name": "Starling"},
     });
-    let caveat = (!report.is_complete()).then(|| report.caveat());
-    let problems = report.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what));
     let message = |text: String| json!({"level": "warn", "value": text});
     json!({
         "version": VERSION,
@@ -31,8 +29,8 @@ pub(crate) fn document(report: &Report) -> Value {
             "type": "container_scanning",
             "start_time": TIME,
             "end_time": TIME,
-            "status": if report.is_complete() { "success" } else { "failure" },
-            "messages": caveat.into_iter().chain(problems).map(message).collect::<Vec<_>>(),
+            "status": if report.is_to_be_trusted() { "success" } else { "failure" },
+            "messages": report.notes().into_iter().map(message).collect::<Vec<_>>(),
         },
         "vulnerabilities": report.counted().map(|f| vulnerability(report, f)).collect::<Vec<_>>(),
         "remediations": [],

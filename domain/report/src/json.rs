@@ -52,11 +52,21 @@ fn head(report: &Report) -> Value {
         "image": {"name": report.image.name, "digest": report.image.digest},
         "sbom_digest": report.sbom_digest.as_str(),
         "findings_digest": report.findings_digest.as_str(),
+        "distro": report.distro.as_ref().map(distro),
         "snapshot": report.snapshot,
         "coverage": report.coverage.as_str(),
         "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
         "feeds": report.feeds.iter().map(feed).collect::<Vec<_>>(),
         "set_aside": report.set_aside.iter().map(aside).collect::<Vec<_>>(),
+    })
+}
+
+fn distro(distro: &crate::DistroLine) -> Value {
+    json!({
+        "id": distro.id,
+        "version": distro.version,
+        "end_of_life": distro.end_of_life,
+        "ended": distro.ended,
     })
 }
 

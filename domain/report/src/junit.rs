@@ -20,7 +20,7 @@ fn write(xml: &mut Xml, report: &Report) -> std::io::Result<()> {
     let counts = [
         ("tests", report.findings.len() + 1),
         ("failures", failures),
-        ("errors", usize::from(!report.is_complete())),
+        ("errors", usize::from(!report.is_to_be_trusted())),
         ("skipped", report.findings.len() - failures),
     ];
     let suite = |name: &str| {
@@ -39,12 +39,12 @@ fn write(xml: &mut Xml, report: &Report) -> std::io::Result<()> {
 
 fn coverage(xml: &mut Xml, report: &Report) -> std::io::Result<()> {
     let case = element("testcase", &[("classname", &report.image.name), ("name", "coverage")]);
-    if report.is_complete() {
+    if report.is_to_be_trusted() {
         return xml.write_event(Event::Empty(case));
     }
-    let problems: Vec<_> = report.problems.iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
-    let error = element("error", &[("type", report.coverage.as_str()), ("message", &report.caveat())]);
-    holding(xml, case, error, &problems.join("\n"))
+    let message = report.caveats().join("; ");
+    let error = element("error", &[("type", report.coverage.as_str()), ("message", &message)]);
+    holding(xml, case, error, &report.notes().join("\n"))
 }
 
 fn finding(xml: &mut Xml, reported: &Reported) -> std::io::Result<()> {

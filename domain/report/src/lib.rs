@@ -36,6 +36,8 @@ pub struct Report {
     pub sbom_digest: Digest,
     /// Names the findings, those that are ignored included.
     pub findings_digest: Digest,
+    /// What it is built on, where that is known.
+    pub distro: Option<DistroLine>,
     /// Names the state of the advisories.
     pub snapshot: String,
     /// How far the result can be trusted.
@@ -57,6 +59,19 @@ pub struct Image {
     pub name: String,
     /// Its manifest's digest; empty where only an SBOM is known.
     pub digest: String,
+}
+
+/// The distribution an image is built on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DistroLine {
+    /// `debian`.
+    pub id: String,
+    /// `12`.
+    pub version: String,
+    /// The last day on which it is cared for, where that is known.
+    pub end_of_life: Option<String>,
+    /// Whether that day is over.
+    pub ended: bool,
 }
 
 /// A feed that was asked.
@@ -158,13 +173,29 @@ impl Report {
         self.findings.iter().filter(|reported| reported.ignored.is_none())
     }
 
-    fn is_complete(&self) -> bool {
-        self.coverage == Coverage::Complete
+    /// Whether what it does not find may be taken for absent.
+    pub fn is_to_be_trusted(&self) -> bool {
+        self.caveats().is_empty()
     }
 
-    /// What must be said of a result that is not complete.
-    fn caveat(&self) -> String {
-        format!("coverage is {}: this is not a clean result", self.coverage.as_str())
+    /// What must be said of a result that is not to be trusted.
+    pub fn caveats(&self) -> Vec<String> {
+        let coverage = (self.coverage != Coverage::Complete)
+            .then(|| format!("coverage is {}: this is not a clean result", self.coverage.as_str()));
+        let ended = self.distro.as_ref().filter(|distro| distro.ended).map(|distro| {
+            let day = distro.end_of_life.as_deref().unwrap_or_default();
+            format!(
+                "{} {} is not cared for since {day}: no advisory may speak of it any more",
+                distro.id, distro.version
+            )
+        });
+        coverage.into_iter().chain(ended).collect()
+    }
+
+    /// The caveats and the problems, for people.
+    fn notes(&self) -> Vec<String> {
+        let problems = self.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what));
+        self.caveats().into_iter().chain(problems).collect()
     }
 }
 

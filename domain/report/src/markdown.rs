@@ -14,8 +14,9 @@ const ROWS: usize = 200;
 
 pub(crate) fn document(report: &Report) -> String {
     let mut out = format!("### Starling: {}\n\n", code(&report.image.name));
-    if !report.is_complete() {
-        out.push_str(&format!("> **Not a clean result.** Coverage is {}.\n", report.coverage.as_str()));
+    if !report.is_to_be_trusted() {
+        out.push_str("> **Not a clean result.**\n");
+        report.caveats().iter().for_each(|caveat| out.push_str(&format!("> - {}\n", code(caveat))));
         let problems = report.problems.iter().take(ROWS);
         problems.for_each(|p| out.push_str(&format!("> - {}: {}\n", code(&p.place), code(&p.what))));
         out.push('\n');

@@ -44,11 +44,9 @@ pub(crate) fn document(report: &Report) -> Value {
 
 /// A run that was not complete was not successful, and says what it lacks.
 fn invocation(report: &Report) -> Value {
-    let caveat = (!report.is_complete()).then(|| report.caveat());
-    let problems = report.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what));
     let note = |text: String| json!({"level": "warning", "message": {"text": text}});
-    let notes: Vec<Value> = caveat.into_iter().chain(problems).map(note).collect();
-    json!({"executionSuccessful": report.is_complete(), "toolExecutionNotifications": notes})
+    let notes: Vec<Value> = report.notes().into_iter().map(note).collect();
+    json!({"executionSuccessful": report.is_to_be_trusted(), "toolExecutionNotifications": notes})
 }
 
 fn rule(id: &str, findings: &[&Reported]) -> Value {

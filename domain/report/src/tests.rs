@@ -56,6 +56,7 @@ fn report(findings: Vec<Reported>, coverage: Coverage) -> Report {
         image: Image { name: "app:1".to_owned(), digest: "sha256:00".to_owned() },
         sbom_digest: Digest::of(b"s"),
         findings_digest: Digest::of(b"f"),
+        distro: None,
         snapshot: "s1".to_owned(),
         coverage,
         problems: if coverage == Coverage::Complete { Vec::new() } else { vec![problem] },
@@ -130,9 +131,11 @@ fn no_format_hides_that_a_result_is_not_complete() {
     assert_eq!(json(&nothing, Format::Gitlab)["scan"]["status"], "failure");
     let junit = nothing.write(Format::Junit);
     assert!(junit.contains(r#"errors="1""#) && junit.contains("<error type=\"partial\""), "{junit}");
-    assert!(nothing.write(Format::Markdown).contains("**Not a clean result.** Coverage is partial."));
+    assert!(
+        nothing.write(Format::Markdown).contains("> **Not a clean result.**\n> - `coverage is partial: ")
+    );
     let csv = nothing.write(Format::Csv);
-    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,,partial\nproblem,"), "{csv}");
+    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,,partial\ncaveat,"), "{csv}");
     assert!(nothing.write(Format::Jsonl).contains(r#""coverage":"partial""#));
 }
 
@@ -199,4 +202,28 @@ fn a_template_sees_the_json_report_and_is_bounded() {
     assert!(report.render("{{ nothing.there }}").is_err());
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}";
     assert!(report.render(endless).is_err());
+}
+
+#[test]
+fn a_distribution_that_nobody_cares_for_is_not_clean() {
+    let distro = DistroLine {
+        id: "alpine".to_owned(),
+        version: "3.19.4".to_owned(),
+        end_of_life: Some("2025-11-01".to_owned()),
+        ended: true,
+    };
+    let report = Report { distro: Some(distro), ..report(Vec::new(), Coverage::Complete) };
+    assert!(!report.is_to_be_trusted());
+    for (format, word) in [
+        (Format::Json, r#""ended": true"#),
+        (Format::Jsonl, r#""ended":true"#),
+        (Format::Sarif, r#""executionSuccessful": false"#),
+        (Format::Junit, "alpine 3.19.4 is not cared for since 2025-11-01"),
+        (Format::Gitlab, r#""status": "failure""#),
+        (Format::Markdown, "**Not a clean result.**"),
+        (Format::Csv, "alpine 3.19.4 is not cared for since 2025-11-01"),
+    ] {
+        let text = report.write(format);
+        assert!(text.contains(word), "{format:?}: {text}");
+    }
 }

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use evaluation::{Answer, Explanation, Reason, explain};
+use report::DistroLine;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::super::failure::{Exit, Failure};
 use super::super::json::SCHEMA_VERSION;
@@ -11,6 +13,7 @@ use super::super::screen::Screen;
 use super::advisories::Advisories;
 use super::blocking;
 use super::image::Image;
+use super::scan::distro_line;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -35,24 +38,33 @@ impl Explain {
     pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, vulnerability, advisories, output } = self;
         let bar = screen.progress("reading");
-        let (loaded, explanation) = blocking(move || {
+        let (loaded, explanation, distro) = blocking(move || {
             let loaded = advisories.load()?;
-            let explanation = explain(&image.read(&bar)?.sbom, &loaded.index, &vulnerability);
+            let sbom = image.read(&bar)?.sbom;
+            let explanation = explain(&sbom, &loaded.index, &vulnerability);
             bar.finish_and_clear();
-            Ok((loaded, explanation))
+            Ok((loaded, explanation, sbom.distro))
         })
         .await?;
+        let today = OffsetDateTime::now_utc().date();
+        let distro = distro.map(|distro| distro_line(&distro, today)).filter(|distro| distro.ended);
         loaded.warn(screen);
-        show(&explanation, output.format, screen)?;
+        show(&explanation, distro.as_ref(), output.format, screen)?;
         let affected = explanation.reasons.iter().any(|reason| reason.answer == Answer::Affected);
-        let complete = explanation.evaluation.coverage == model::Coverage::Complete;
+        let complete = explanation.evaluation.coverage == model::Coverage::Complete && distro.is_none();
         Ok(if affected || complete { Exit::Ok } else { Exit::Untrusted })
     }
 }
 
-fn show(explanation: &Explanation, format: Format, screen: &mut Screen) -> Result<(), Failure> {
+/// `ended` is the distribution, when nobody cares for it any more.
+fn show(
+    explanation: &Explanation,
+    ended: Option<&DistroLine>,
+    format: Format,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
     match format {
-        Format::Json => screen.data(pretty(&whole(explanation))?),
+        Format::Json => screen.data(pretty(&whole(explanation, ended))?),
         Format::Jsonl => explanation.reasons.iter().try_for_each(|reason| screen.data(value(reason))),
         Format::Table => {
             for reason in &explanation.reasons {
@@ -60,7 +72,12 @@ fn show(explanation: &Explanation, format: Format, screen: &mut Screen) -> Resul
             }
             let problems = &explanation.evaluation.problems;
             screen.data(format!("coverage: {}", explanation.evaluation.coverage.as_str()))?;
-            problems.iter().try_for_each(|p| screen.data(format!("  {}: {}", p.place, p.what)))
+            problems.iter().try_for_each(|p| screen.data(format!("  {}: {}", p.place, p.what)))?;
+            ended.iter().try_for_each(|distro| {
+                let day = distro.end_of_life.as_deref().unwrap_or_default();
+                let (id, version) = (&distro.id, &distro.version);
+                screen.data(format!("distribution: {id} {version} is not cared for since {day}"))
+            })
         }
     }
 }
@@ -78,7 +95,7 @@ fn lines(reason: &Reason) -> Vec<String> {
     lines
 }
 
-fn whole(explanation: &Explanation) -> Value {
+fn whole(explanation: &Explanation, ended: Option<&DistroLine>) -> Value {
     let problems = explanation.evaluation.problems.iter();
     let problems: Vec<Value> = problems.map(|p| json!({"place": p.place, "what": p.what})).collect();
     json!({
@@ -87,6 +104,7 @@ fn whole(explanation: &Explanation) -> Value {
         "reasons": explanation.reasons.iter().map(value).collect::<Vec<_>>(),
         "coverage": explanation.evaluation.coverage.as_str(),
         "problems": problems,
+        "distro_ended": ended.and_then(|distro| distro.end_of_life.as_deref()),
     })
 }
 

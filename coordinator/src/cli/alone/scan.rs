@@ -9,11 +9,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use advisory::enrichment::Enrichment;
+use advisory::lifecycle;
 use clap::Args;
 use evaluation::{Evaluation, evaluate, findings_digest};
-use model::{Component, Digest, Finding, Location};
+use model::{Component, Digest, Distro, Finding, Location};
 use report::ignore::{self, Rules};
-use report::{Report, Reported};
+use report::{DistroLine, Report, Reported};
 use time::{Date, OffsetDateTime};
 
 use super::super::failure::{Exit, Failure};
@@ -235,6 +236,7 @@ impl Scanned {
             image: report::Image { name: image.name.clone(), digest: image.digest.clone() },
             sbom_digest: Digest::of(&inventory::sbom::document(&image.sbom)),
             findings_digest,
+            distro: image.sbom.distro.as_ref().map(|distro| distro_line(distro, today)),
             snapshot: loaded.digest.to_string(),
             coverage,
             problems: image.sbom.problems.iter().cloned().chain(problems).collect(),
@@ -277,6 +279,12 @@ impl Scanned {
             _ => ". THIS IS NOT A CLEAN RESULT",
         };
         lines.push(format!("coverage: {}{trust}", report.coverage.as_str()));
+        if let Some(distro) = &report.distro {
+            let DistroLine { id, version, end_of_life, ended } = distro;
+            let day = end_of_life.as_deref().unwrap_or("a day that is not known");
+            let shout = if *ended { ". NO ADVISORY MAY SPEAK OF IT ANY MORE" } else { "" };
+            lines.push(format!("distribution: {id} {version}, cared for until {day}{shout}"));
+        }
         lines.extend(report.problems.iter().map(|problem| format!("  {}: {}", problem.place, problem.what)));
         if !report.set_aside.is_empty() {
             let aside = count(report.set_aside.len() as u64, "match");
@@ -311,7 +319,22 @@ impl Scanned {
         }
         let is_found = |limit| self.report.counted().any(|reported| reported.finding.severity >= limit);
         let ages = self.loaded.feeds.iter().map(|feed| Some(feed.age));
-        gate.judge(is_found, convert::coverage(self.report.coverage), ages)
+        match gate.judge(is_found, convert::coverage(self.report.coverage), ages) {
+            Exit::Ok if !self.report.is_to_be_trusted() => Exit::Untrusted,
+            exit => exit,
+        }
+    }
+}
+
+/// The distribution, and whether anybody cares for it today.
+pub(super) fn distro_line(distro: &Distro, today: Date) -> DistroLine {
+    let end_of_life = lifecycle::end_of_life(distro);
+    DistroLine {
+        id: distro.id.clone(),
+        version: distro.version.clone(),
+        end_of_life: end_of_life.map(str::to_owned),
+        // Both are written as 2026-11-26, and so compare like the days.
+        ended: end_of_life.is_some_and(|day| day < today.to_string().as_str()),
     }
 }
 
