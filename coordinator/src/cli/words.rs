@@ -91,7 +91,11 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// `1 job`, `2 jobs`.
 pub(super) fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
+    let plural = match number {
+        1 => "",
+        _ if noun.ends_with("ch") => "es",
+        _ => "s",
+    };
     format!("{number} {noun}{plural}")
 }
 

@@ -15,7 +15,7 @@ pub mod spdx;
 
 use model::Digest;
 
-pub use read::{DOCUMENT_BYTES, ReadError, read};
+pub use read::{DOCUMENT_BYTES, ReadError, media_type_of, read};
 
 /// What SBOM documents are called where blobs have a media type.
 const MEDIA_TYPES: [&str; 4] = [
@@ -28,22 +28,6 @@ const MEDIA_TYPES: [&str; 4] = [
 /// Whether a blob of this media type is an SBOM.
 pub fn is_media_type(media_type: &str) -> bool {
     MEDIA_TYPES.contains(&media_type)
-}
-
-/// What a document is called, by how it begins; [`read`] tells whether it really is one.
-pub fn media_type_of(document: &[u8]) -> &'static str {
-    let head = &document[..document.len().min(4096)];
-    let says = |word: &str| head.windows(word.len()).any(|part| part == word.as_bytes());
-    let [cyclonedx, spdx, tag_value, own] = MEDIA_TYPES;
-    if document.trim_ascii_start().first() != Some(&b'{') {
-        tag_value
-    } else if says("schema_version") && !says("bomFormat") && !says("spdxVersion") {
-        own
-    } else if says("bomFormat") {
-        cyclonedx
-    } else {
-        spdx
-    }
 }
 
 /// The image that an SBOM is of.

@@ -16,7 +16,7 @@ use model::{Component, Distro, PackageKind, Problem, Sbom};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::marks;
+use crate::{MEDIA_TYPES, marks};
 
 /// The largest document that is read, in bytes.
 pub const DOCUMENT_BYTES: usize = 64 << 20;
@@ -51,20 +51,54 @@ pub enum ReadError {
 
 /// Reads CycloneDX JSON 1.2 to 1.7, SPDX 2.2 and 2.3 as JSON and tag-value, SPDX 3.0 JSON, and our own stored form.
 pub fn read(bytes: &[u8]) -> Result<Sbom, ReadError> {
-    if bytes.len() > DOCUMENT_BYTES {
-        return Err(ReadError::TooLarge);
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return tag_value::read(bytes);
-    }
-    match Head::of(bytes)? {
-        Head { bom_format: Some(format), .. } if format == "CycloneDX" => cyclonedx::read(bytes),
-        Head { spdx_version: Some(version), .. } if version.starts_with("SPDX-2.") => spdx::read(bytes),
-        Head { graph: Some(_), .. } => spdx3::read(bytes),
-        Head { schema_version: Some(_), components: Some(_), .. } => inventory::sbom::parse(bytes)
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    match Kind::of(bytes)? {
+        Kind::CycloneDx => cyclonedx::read(bytes),
+        Kind::Spdx => spdx::read(bytes),
+        Kind::Spdx3 => spdx3::read(bytes),
+        Kind::TagValue => tag_value::read(bytes),
+        Kind::Stored => inventory::sbom::parse(bytes)
             .map_err(|error| ReadError::Malformed { format: "stored SBOM", why: error.to_string() }),
-        _ => Err(ReadError::Unknown),
+    }
+}
+
+/// What a document is called where blobs have a media type; whether it can be read, only [`read`] tells.
+pub fn media_type_of(bytes: &[u8]) -> Result<&'static str, ReadError> {
+    let [cyclonedx, spdx, tag_value, stored] = MEDIA_TYPES;
+    Ok(match Kind::of(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes))? {
+        Kind::CycloneDx => cyclonedx,
+        Kind::Spdx | Kind::Spdx3 => spdx,
+        Kind::TagValue => tag_value,
+        Kind::Stored => stored,
+    })
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A format that is read.
+enum Kind {
+    CycloneDx,
+    Spdx,
+    Spdx3,
+    TagValue,
+    Stored,
+}
+
+impl Kind {
+    fn of(bytes: &[u8]) -> Result<Self, ReadError> {
+        if bytes.len() > DOCUMENT_BYTES {
+            return Err(ReadError::TooLarge);
+        }
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Ok(Self::TagValue);
+        }
+        match parse::<Head>("JSON", bytes)? {
+            Head { bom_format: Some(format), .. } if format == "CycloneDX" => Ok(Self::CycloneDx),
+            Head { spdx_version: Some(version), .. } if version.starts_with("SPDX-2.") => Ok(Self::Spdx),
+            Head { graph: Some(_), .. } => Ok(Self::Spdx3),
+            Head { schema_version: Some(_), components: Some(_), .. } => Ok(Self::Stored),
+            _ => Err(ReadError::Unknown),
+        }
     }
 }
 
@@ -79,12 +113,6 @@ struct Head {
     graph: Option<IgnoredAny>,
     schema_version: Option<IgnoredAny>,
     components: Option<IgnoredAny>,
-}
-
-impl Head {
-    fn of(bytes: &[u8]) -> Result<Self, ReadError> {
-        parse("JSON", bytes)
-    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(format: &'static str, bytes: &'a [u8]) -> Result<T, ReadError> {

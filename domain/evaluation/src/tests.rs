@@ -201,7 +201,7 @@ fn red_hat_names_packages_and_what_will_not_be_fixed_by_its_source() {
         rpm("libcurl", "7-2.el9", "curl"),
         component(PackageKind::Rpm, "curl", "8-1.module+el9+1"),
     ];
-    let sbom = Sbom { distro: distro("rhel", "9.4"), components, problems: vec![] };
+    let sbom = Sbom { distro: distro("rhel", "9.4"), components, ..Sbom::default() };
     assert_eq!(
         found(&sbom, &index),
         ["C-1 pkg:rpm/curl@7-2.el9", "C-1 pkg:rpm/libcurl@7-2.el9", "C-2 pkg:rpm/curl@7-2.el9"]
@@ -223,7 +223,7 @@ fn ubuntu_is_called_by_its_cve_and_pro_is_told_apart() {
     let pro = below("USN-1-1", "Ubuntu:Pro:22.04:LTS", "a", "2~esm1");
     let index = index(&[ubuntu, pro]);
     let components = vec![deb("a", "1", ("a", "1")), deb("b", "1", ("b", "1"))];
-    let sbom = Sbom { distro: distro("ubuntu", "22.04"), components, problems: vec![] };
+    let sbom = Sbom { distro: distro("ubuntu", "22.04"), components, ..Sbom::default() };
     assert_eq!(found(&sbom, &index), ["CVE-2024-1 pkg:deb/a@1"]);
     assert_eq!(evaluate(&sbom, &index).findings[0].severity, Severity::None);
     let told = &explain(&sbom, &index, "USN-1-1").reasons[0];

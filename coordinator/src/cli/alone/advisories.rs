@@ -148,7 +148,9 @@ fn read_folder(
 /// When the newest file of a folder was written.
 fn newest(folder: &Path) -> Option<SystemTime> {
     let files = std::fs::read_dir(folder).ok()?.flatten();
-    files.filter_map(|file| file.metadata().ok().filter(|m| m.is_file())?.modified().ok()).max()
+    files
+        .filter_map(|file| std::fs::metadata(file.path()).ok().filter(|m| m.is_file())?.modified().ok())
+        .max()
 }
 
 #[cfg(test)]

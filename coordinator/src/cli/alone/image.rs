@@ -55,7 +55,9 @@ impl Image {
         let mut sbom =
             inventory::scan(&source.layers, &Limits::DEFAULT, threads, &NoCache, open).map_err(refused)?;
         sbom.base_layers = ImageConfig::parse(&source.config).ok().and_then(|config| config.base_layers());
-        let name = source.names.first().cloned().unwrap_or_else(|| self.image.display().to_string());
+        // A layout often has only a tag for a name.
+        let name = source.names.iter().find(|name| name.contains(['/', ':'])).cloned();
+        let name = name.unwrap_or_else(|| self.image.display().to_string());
         let layers = source.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         Ok(Inventoried { name, digest: source.digest.to_string(), layers, sbom })
     }

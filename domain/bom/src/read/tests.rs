@@ -208,7 +208,7 @@ fn deep_and_long_documents_are_bounded() {
 fn documents_are_called_by_what_they_are() {
     let sbom = read(SYFT.as_bytes()).unwrap();
     let [older, newer, spdx, stored] = documents(&sbom);
-    let kind = |document: &[u8]| crate::media_type_of(document);
+    let kind = |document: &[u8]| crate::media_type_of(document).unwrap();
     assert_eq!(kind(SYFT.as_bytes()), "application/vnd.cyclonedx+json");
     assert_eq!([kind(&older), kind(&newer)], ["application/vnd.cyclonedx+json"; 2]);
     assert_eq!([kind(&spdx), kind(TAG_VALUE.as_bytes())], ["application/spdx+json", "text/spdx"]);
