@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use advisory::Ecosystem;
-use model::{Coverage, PackageKind, Problem, Sbom};
+use model::{Component, Coverage, PackageKind, Problem, Sbom};
 
 use crate::Index;
 use crate::matching::ecosystem_of;
@@ -34,6 +34,13 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
     for kind in own.iter().filter(of_no_ecosystem) {
         missing(kind.as_str().to_owned(), "its packages are in no advisories that we read");
     }
+    let nameless = sbom.components.iter().filter(|component| is_jar_without_group(component)).count();
+    if nameless > 0 {
+        missing(
+            "maven".to_owned(),
+            &format!("no advisory can name its archives without a group: {nameless}"),
+        );
+    }
     match (&sbom.distro, &distro) {
         (None, _) => {
             missing("os-release".to_owned(), "nothing says which distribution the image is built on")
@@ -57,4 +64,9 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
         missing(kind.as_str().to_owned(), "it is not known which distribution its packages come from");
     }
     if problems.is_empty() && sbom.problems.is_empty() { Coverage::Complete } else { Coverage::Partial }
+}
+
+/// Advisories name what Maven builds by group and artifact; a file's name tells the artifact alone.
+fn is_jar_without_group(component: &Component) -> bool {
+    component.kind == PackageKind::Maven && component.owner.is_none() && !component.name.contains(':')
 }

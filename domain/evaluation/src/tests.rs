@@ -307,6 +307,11 @@ fn coverage_is_complete_only_when_everything_was_asked() {
         Partial,
         &["conda: its packages are in no advisories that we read"],
     );
+    let java = index(&[below("D-1", "Debian:12", "b", "1"), below("M-1", "Maven", "g:b", "1")]);
+    let jar = |name| component(PackageKind::Maven, name, "1");
+    check(&debian_12(vec![dpkg(), jar("g:a")]), &java, Complete, &[]);
+    let nameless = "maven: no advisory can name its archives without a group: 2";
+    check(&debian_12(vec![dpkg(), jar("a"), jar("b"), jar("g:a")]), &java, Partial, &[nameless]);
     check(&debian_12(vec![]), &both, Partial, &["Debian:12: none of its packages were found"]);
 
     let of = |distro, components| Sbom { distro, components, ..Sbom::default() };
