@@ -51,7 +51,8 @@ pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImag
     })
 }
 
-/// The images of a layout, each once with all its names.
+/// The images of a layout for the platform, each once with all its names. What has none for it is passed
+/// over: that is a failure only when nothing is left.
 fn candidates(
     members: &Members,
     index: &ImageIndex,
@@ -59,8 +60,15 @@ fn candidates(
 ) -> Result<Vec<Candidate<Found>>, SourceError> {
     let saved = saved_names(members)?;
     let mut candidates: Vec<Candidate<Found>> = Vec::new();
-    for entry in entries(index, platform)? {
-        let (digest, found) = manifest(members, entry, platform, DEPTH_MAX)?;
+    let mut passed_over = None;
+    for entry in entries(index, platform) {
+        let (digest, found) = match manifest(members, entry, platform, DEPTH_MAX) {
+            Err(error @ SourceError::Document(DocumentError::NoSuchPlatform { .. })) => {
+                passed_over = Some(error);
+                continue;
+            }
+            other => other?,
+        };
         let config = member_of(&found.manifest.config.digest);
         let tags = saved.iter().filter(|(member, _)| *member == config).map(|(_, tag)| tag);
         let mut names: Vec<String> = tags.cloned().collect();
@@ -71,6 +79,10 @@ fn candidates(
             None => candidates.push(Candidate { names, digest: Some(digest), content: found }),
         }
     }
+    if candidates.is_empty() {
+        passed_over.map_or(Ok(()), Err)?;
+        index.choose(platform)?;
+    }
     candidates.iter_mut().for_each(|candidate| {
         candidate.names.sort();
         candidate.names.dedup();
@@ -79,7 +91,7 @@ fn candidates(
 }
 
 /// The entries worth looking at: of several for different platforms under one name, the wanted one.
-fn entries<'a>(index: &'a ImageIndex, platform: &Platform) -> Result<Vec<&'a IndexEntry>, DocumentError> {
+fn entries<'a>(index: &'a ImageIndex, platform: &Platform) -> Vec<&'a IndexEntry> {
     let mut chosen = Vec::new();
     let mut seen: Vec<&Option<String>> = Vec::new();
     for entry in &index.entries {
@@ -93,12 +105,10 @@ fn entries<'a>(index: &'a ImageIndex, platform: &Platform) -> Result<Vec<&'a Ind
         seen.push(&entry.ref_name);
         let of_name = index.entries.iter().filter(|e| e.platform.is_some() && e.ref_name == entry.ref_name);
         let group = ImageIndex { entries: of_name.cloned().collect() };
-        let digest = &group.choose(platform)?.descriptor.digest;
-        chosen.extend(
-            index.entries.iter().find(|e| e.descriptor.digest == *digest && e.ref_name == entry.ref_name),
-        );
+        let Ok(wanted) = group.choose(platform) else { continue };
+        chosen.extend(index.entries.iter().find(|e| *e == wanted));
     }
-    Ok(chosen)
+    chosen
 }
 
 /// The manifest behind an entry; through further indexes if need be.

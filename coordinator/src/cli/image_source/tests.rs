@@ -156,6 +156,33 @@ fn the_platform_chooses_among_an_index_also_a_nested_one() {
     }
 }
 
+#[test]
+fn platforms_that_each_have_a_name_of_their_own_do_not_hide_each_other() {
+    let (mut files, amd) = layout_image(&[b"amd"]);
+    let (more, arm) = layout_image(&[b"arm"]);
+    files.extend(more);
+    let entry = |bytes, platform, name| {
+        descriptor_json(media_type::OCI_MANIFEST, bytes, &(for_platform(platform) + &named(name)))
+    };
+    let nested = index_json(&[descriptor_json(media_type::OCI_MANIFEST, &amd, &for_platform("amd64"))]).1;
+    files.push(blob(&nested));
+    files.push(index_json(&[
+        entry(&arm, "arm64", "for-arm"),
+        entry(&amd, "amd64", "for-amd"),
+        descriptor_json(media_type::OCI_INDEX, &nested, &named("latest")),
+    ]));
+    let dir = write_directory(&files);
+    let of =
+        |platform: &str| open(dir.path(), &Choice { reference: None, platform: platform.parse().unwrap() });
+    let image = of("linux/amd64").unwrap();
+    assert_eq!(
+        (image.digest.digest(), image.names),
+        (&Digest::of(&amd), vec!["for-amd".to_owned(), "latest".to_owned()])
+    );
+    assert_eq!(of("linux/arm64").unwrap().names, ["for-arm"]);
+    assert!(of("windows/amd64").unwrap_err().to_string().contains("no image for windows/amd64"));
+}
+
 /// A docker archive of one image whose second layer is a link to the first, as old dockers wrote it.
 fn docker_archive(first: &[u8]) -> tar::Builder<Vec<u8>> {
     let config = config_of(&[b"layer", b"layer"]);
