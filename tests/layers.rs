@@ -78,6 +78,12 @@ fn remembering_leans_on_thinking_and_doing_on_both() {
 }
 
 #[test]
+fn fuzzing_leans_on_thinking_and_nothing_on_fuzzing() {
+    check_may_use("fuzz", &DOMAIN);
+    check_only_in("fuzz", &[]);
+}
+
+#[test]
 fn each_library_stays_in_its_part() {
     check_only_in("sqlx", &["store", "bench", "tests"]);
     check_only_in("object_store", &["store"]);
