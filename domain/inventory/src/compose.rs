@@ -4,9 +4,10 @@ mod table;
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::{Component, Problem, Purl, Sbom};
+use model::{Component, PackageKind, Problem, Purl, Sbom};
 
 use self::table::{Seen, Table};
+use crate::ecosystems::found::held;
 use crate::ecosystems::{ECOSYSTEMS, Ecosystem, File};
 use crate::layer::{Also, Layer};
 use crate::limits::Limits;
@@ -23,14 +24,15 @@ pub fn compose(layers: &[Layer]) -> Sbom {
     let release = os_release::PLACES.iter().find_map(|place| seen.get(place.as_bytes()));
     let distro = release.and_then(|file| os_release::parse(&file.content));
     let (mut components, mut problems) = (Vec::new(), table.problems(&also));
-    let mut claims = Vec::new();
+    let (mut claims, mut room) = (Vec::new(), Limits::DEFAULT.found_bytes);
     for ecosystem in ECOSYSTEMS {
         let mut files = files_for(*ecosystem, &seen);
         files.extend(table.notes(ecosystem.kind()));
-        let (found, trouble) = ecosystem.extract(&files, distro.as_ref());
+        let (mut found, trouble) = ecosystem.extract(&files, distro.as_ref());
         claims.extend(ecosystem.owned(&files, &found));
-        components.extend(found);
         problems.extend(trouble);
+        problems.extend(cut(&mut found, ecosystem.kind(), &mut room));
+        components.extend(found);
     }
     let mut of_languages = components.iter_mut().filter(|c| !c.kind.is_of_distro()).peekable();
     // Resolving thousands of paths takes longer than all the rest, so it is done only if somebody asks.
@@ -45,6 +47,17 @@ pub fn compose(layers: &[Layer]) -> Sbom {
 /// What a further reading of the layers must keep so that no link leads to a file that is not there.
 pub(crate) fn missing(layers: &[Layer]) -> Also {
     Table::new(layers).wanted_through_links()
+}
+
+/// Leaves only those for which there is room, and says how many others there are.
+fn cut(found: &mut Vec<Component>, kind: PackageKind, room: &mut usize) -> Option<Problem> {
+    let fits = |component: &&Component| {
+        let left = room.checked_sub(held(component));
+        left.inspect(|left| *room = *left).is_some()
+    };
+    let others = found.split_off(found.iter().take_while(fits).count()).len();
+    let what = format!("{others} packages of {} are not listed: the image has too many", kind.as_str());
+    (others > 0).then(|| Problem { place: "image".to_owned(), what })
 }
 
 fn files_for<'s>(ecosystem: &dyn Ecosystem, seen: &'s BTreeMap<Vec<u8>, Seen<'_>>) -> Vec<File<'s>> {

@@ -11,6 +11,7 @@ mod conda;
 mod dpkg;
 mod entries;
 pub(crate) mod executable;
+pub(crate) mod found;
 mod gem;
 mod golang;
 mod hex;

@@ -42,6 +42,12 @@ pub struct Limits {
     pub lock_text_bytes: usize,
     /// Packages of one kind that executables and lock files list: a few bytes each, many times that as components.
     pub listed: usize,
+    /// Bytes that the packages of one kind take as components; of more, the SBOM says that they are not listed.
+    pub kind_bytes: usize,
+    /// The same of all packages of an image.
+    pub found_bytes: usize,
+    /// Paths that packages of the distribution claim, of which it matters who owns them.
+    pub claims: usize,
     /// Bytes that are kept of one file's list of packages.
     pub listing_bytes: usize,
     /// Bytes of an image that are held until it is composed: files, links, and their paths.
@@ -82,6 +88,9 @@ impl Limits {
         lock_bytes: 2 << 20,
         lock_text_bytes: 16 << 20,
         listed: 200_000,
+        kind_bytes: 64 << 20,
+        found_bytes: 96 << 20,
+        claims: 200_000,
         listing_bytes: 8 << 20,
         kept_bytes: 64 << 20,
         link_hops: 40,

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 
+use super::found::Found;
 use super::of_distro::{field, purl};
 use super::{Ecosystem, File, PathBudget, want_by_language, word};
+use crate::limits::Limits;
 
 const DATABASES: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 
@@ -54,16 +56,16 @@ impl Ecosystem for Apk {
     }
 
     fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        let (mut components, mut problems) = (Vec::new(), Vec::new());
+        let mut found = Found::default();
         for file in files {
             for (number, package) in packages(file.content).enumerate() {
-                match component(&package, file, distro) {
-                    Ok(found) => components.push(found),
-                    Err(why) => problems.push(file.problem(format!("package {}: {why}", number + 1))),
+                let outcome = component(&package, file, distro).map(Some);
+                if !found.take(outcome.map_err(|why| format!("package {}: {why}", number + 1)), file) {
+                    return found.into_parts();
                 }
             }
         }
-        (components, problems)
+        found.into_parts()
     }
 
     fn owned(&self, files: &[File<'_>], components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
@@ -72,7 +74,8 @@ impl Ecosystem for Apk {
         let mut owned = Vec::new();
         for package in files.iter().flat_map(|file| packages(file.content)) {
             if let Some(owner) = owner(&package) {
-                owned.extend(package.files.iter().map(|path| (path.to_vec(), owner.clone())));
+                let room = Limits::DEFAULT.claims.saturating_sub(owned.len());
+                owned.extend(package.files.iter().take(room).map(|path| (path.to_vec(), owner.clone())));
             }
         }
         owned

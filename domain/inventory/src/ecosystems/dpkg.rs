@@ -9,8 +9,10 @@ use std::collections::HashMap;
 
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 
+use super::found::Found;
 use super::of_distro::{field, purl};
 use super::{Ecosystem, File, want_by_language, word};
+use crate::limits::Limits;
 use crate::path;
 
 /// Where the databases are.
@@ -76,23 +78,25 @@ impl Ecosystem for Dpkg {
     }
 
     fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        let (mut components, mut problems) = (Vec::new(), Vec::new());
+        let mut found = Found::default();
         let layers = layers_of_lists(files);
         for file in files.iter().filter(|file| is_status(file.path)) {
             for (number, paragraph) in paragraphs(file.content).enumerate() {
-                match self.package(&paragraph, file, distro, &layers) {
-                    Ok(found) => components.extend(found),
-                    Err(why) => problems.push(file.problem(format!("package {}: {why}", number + 1))),
+                let outcome = self.package(&paragraph, file, distro, &layers);
+                if !found.take(outcome.map_err(|why| format!("package {}: {why}", number + 1)), file) {
+                    return found.into_parts();
                 }
             }
         }
-        (components, problems)
+        found.into_parts()
     }
 
     fn owned(&self, files: &[File<'_>], components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
         let owners = Owners::new(components);
         let claims = files.iter().filter_map(|file| Some((file, owners.of(file.path)?)));
-        claims.flat_map(|(file, owner)| lines(file.content).map(|l| (l.to_vec(), owner.clone()))).collect()
+        let claims =
+            claims.flat_map(|(file, owner)| lines(file.content).map(|l| (l.to_vec(), owner.clone())));
+        claims.take(Limits::DEFAULT.claims).collect()
     }
 }
 

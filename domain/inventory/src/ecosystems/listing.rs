@@ -2,6 +2,7 @@
 
 use model::{Component, Problem};
 
+use super::found::Found;
 use super::{File, word};
 use crate::limits::Limits;
 
@@ -78,27 +79,20 @@ pub(super) fn read(
     files: &[File<'_>],
     component: impl Fn(&str, &str, &File<'_>) -> Result<Component, &'static str>,
 ) -> (Vec<Component>, Vec<Problem>) {
-    let (mut components, mut problems) = (Vec::new(), Vec::new());
-    let limit = Limits::DEFAULT.listed;
+    let mut found = Found::default();
     for file in files {
         for line in String::from_utf8_lossy(file.content).lines() {
-            if components.len() + problems.len() >= limit {
-                problems
-                    .push(file.problem(format!("is not read to its end: over {limit} packages are listed")));
-                return (components, problems);
-            }
             let outcome = match (line.strip_prefix('!'), line.split_once('\t')) {
                 (Some(why), _) => Err(why),
                 (None, Some((name, version))) => component(name, version, file),
                 (None, None) => Err("holds a line that names no package"),
             };
-            match outcome {
-                Ok(found) => components.push(found),
-                Err(why) => problems.push(file.problem(why)),
+            if !found.take(outcome.map(Some), file) {
+                return found.into_parts();
             }
         }
     }
-    (components, problems)
+    found.into_parts()
 }
 
 #[cfg(test)]

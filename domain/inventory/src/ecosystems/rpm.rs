@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
 use serde::{Deserialize, Serialize};
 
+use super::found::Found;
 use super::numbers::Order;
 use super::of_distro::{field, purl};
 use super::{Ecosystem, File, PathBudget, want_by_language, word};
@@ -89,18 +90,19 @@ impl Ecosystem for Rpm {
     }
 
     fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
-        let (mut components, mut problems) = (Vec::new(), Vec::new());
+        let mut found = Found::default();
         for file in files {
-            let database = database(file);
-            problems.extend(database.problems.iter().map(|what| file.problem(what)));
-            for package in &database.packages {
-                match component(package, file, distro) {
-                    Ok(found) => components.push(found),
-                    Err(why) => problems.push(file.problem(format!("package {}: {why}", package.name))),
-                }
+            let Database { packages, problems } = database(file);
+            let problems = problems.into_iter().map(Err);
+            let packages = packages.into_iter().map(|package| {
+                let outcome = component(&package, file, distro).map(Some);
+                outcome.map_err(|why| format!("package {}: {why}", package.name))
+            });
+            if !problems.chain(packages).all(|outcome| found.take(outcome, file)) {
+                break;
             }
         }
-        (components, problems)
+        found.into_parts()
     }
 
     fn owned(&self, files: &[File<'_>], components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
@@ -109,7 +111,9 @@ impl Ecosystem for Rpm {
         let mut owned = Vec::new();
         for package in files.iter().flat_map(|file| database(file).packages) {
             if let Some(owner) = purls.get(&(package.name.as_str(), package.evr().as_str())) {
-                owned.extend(package.files.into_iter().map(|path| (path.into_bytes(), (*owner).clone())));
+                let room = Limits::DEFAULT.claims.saturating_sub(owned.len());
+                let claims = package.files.into_iter().map(|path| (path.into_bytes(), (*owner).clone()));
+                owned.extend(claims.take(room));
             }
         }
         owned
