@@ -105,10 +105,11 @@ async fn a_finding_is_ignored_with_a_reason_and_until_a_day() {
     let advisories = format!("small={}", feed.path().display());
     let rules = user.home().join("rules.toml");
     let scan = async |expires: &str, more: &[&str]| {
-        let rule = format!(
-            "[[ignore]]\nvulnerability = \"CVE-2026-90001\"\nreason = \"no route\"\nexpires = {expires}"
-        );
-        std::fs::write(&rules, rule).unwrap();
+        let rule = |number| {
+            let vulnerability = format!("vulnerability = \"CVE-2026-9000{number}\"");
+            format!("[[ignore]]\n{vulnerability}\nreason = \"no route\"\nexpires = {expires}\n")
+        };
+        std::fs::write(&rules, [1, 2, 3].map(rule).concat()).unwrap();
         let rules = rules.display().to_string();
         let command =
             ["scan", &path, "--advisories", &advisories, "--ignore-file", &rules, "--fail-on", "critical"];
@@ -118,7 +119,9 @@ async fn a_finding_is_ignored_with_a_reason_and_until_a_day() {
     assert_eq!(ignored.code, 0, "{ignored:?}");
     assert!(ignored.out.contains("no route (until 2126-01-01)"), "{ignored:?}");
     let json = scan("2126-01-01", &["-o", "json"]).await.json();
-    assert_eq!(texts(&json["suppressed"], "vulnerability"), ["CVE-2026-90001"]);
+    let ignored = ["CVE-2026-90003", "CVE-2026-90001", "CVE-2026-90002"];
+    assert_eq!(texts(&json["suppressed"], "vulnerability"), ignored);
+    assert_eq!(json["findings"], serde_json::json!([]));
     let over = scan("2026-01-01", &[]).await;
     assert_eq!(over.code, 1, "{over:?}");
     assert!(over.err.contains("ended on 2026-01-01"), "{over:?}");
