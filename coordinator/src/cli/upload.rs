@@ -40,7 +40,7 @@ pub(super) async fn image(
         count(image.blobs.len() as u64, "layer"),
         words::size(bytes)
     ));
-    let bar = progress(screen, bytes);
+    let bar = progress(screen, "uploading", bytes);
     let uploads = stream::iter(missing.into_iter().map(|blob| {
         let (server, image, bar) = (server.clone(), image.clone(), bar.clone());
         async move { upload(&server, &image, &blob, &bar).await.map(|()| blob) }
@@ -164,9 +164,10 @@ async fn put(server: &Server, image: &SourceImage) -> Result<String, Failure> {
     Err(Failure::new(Exit::Failed, format!("the server made {put:?} of an image that is {}", image.digest)))
 }
 
-fn progress(screen: &Screen, bytes: u64) -> ProgressBar {
+/// A bar that is shown where somebody watches.
+pub(super) fn progress(screen: &Screen, doing: &str, bytes: u64) -> ProgressBar {
     let bar = if screen.live && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
-    let template = "uploading {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is sound"));
+    let template = format!("{doing} {{bar:30}} {{bytes}}/{{total_bytes}} {{bytes_per_sec}} {{eta}}");
+    bar.set_style(ProgressStyle::with_template(&template).expect("the template is sound"));
     bar
 }

@@ -64,8 +64,16 @@ impl Reference {
         self.digest.as_ref().map_or_else(tag, Digest::as_str)
     }
 
-    /// The name with its tag and without its digest; `None` when it has a digest alone.
-    pub fn name(&self) -> Option<String> {
+    /// What the image may be called afterwards: with its tag and without its digest, and also in short when it was
+    /// asked for in short. Nothing when it has a digest alone.
+    pub fn names(&self) -> Vec<String> {
+        let Some(name) = self.name() else { return Vec::new() };
+        let short = name.strip_prefix("docker.io/").filter(|_| self.is_short);
+        let short = short.map(|name| name.strip_prefix("library/").unwrap_or(name).to_owned());
+        [Some(name), short].into_iter().flatten().collect()
+    }
+
+    fn name(&self) -> Option<String> {
         let usual = self.digest.is_none().then_some(USUAL_TAG);
         let tag = self.tag.as_deref().or(usual)?;
         Some(format!("{}/{}:{tag}", self.host, self.repository))
@@ -210,9 +218,11 @@ mod tests {
         let digest = Digest::of(b"x");
         check(&format!("a.io/b@{digest}"), &format!("a.io/b@{digest}"), digest.as_str());
         check(&format!("a.io/b:1@{digest}"), &format!("a.io/b:1@{digest}"), digest.as_str());
-        let named = |text: String| text.parse::<Reference>().unwrap().name();
-        assert_eq!(named(format!("a.io/b:1@{digest}")).as_deref(), Some("a.io/b:1"));
-        assert_eq!(named(format!("a.io/b@{digest}")), None);
+        let named = |text: &str| text.parse::<Reference>().unwrap().names();
+        assert_eq!(named(&format!("a.io/b:1@{digest}")), ["a.io/b:1"]);
+        assert!(named(&format!("a.io/b@{digest}")).is_empty());
+        assert_eq!(named("alpine"), ["docker.io/library/alpine:latest", "alpine:latest"]);
+        assert_eq!(named("a/b:1"), ["docker.io/a/b:1", "a/b:1"]);
     }
 
     #[test]

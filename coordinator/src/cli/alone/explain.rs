@@ -11,6 +11,7 @@ use super::super::screen::Screen;
 use super::advisories::Advisories;
 use super::blocking;
 use super::image::Image;
+use crate::config::Environment;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -32,11 +33,12 @@ pub(in crate::cli) struct Explain {
 
 impl Explain {
     /// Does it. It ends with 4 where nothing was found and that need not mean anything.
-    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, vulnerability, advisories, output } = self;
+        let loaded = blocking(move || advisories.load()).await?;
+        let found = image.find(env, screen).await?;
         let (loaded, explanation) = blocking(move || {
-            let loaded = advisories.load()?;
-            let explanation = explain(&image.read()?.sbom, &loaded.index, &vulnerability);
+            let explanation = explain(&found.read()?.sbom, &loaded.index, &vulnerability);
             Ok((loaded, explanation))
         })
         .await?;

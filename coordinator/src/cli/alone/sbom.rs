@@ -10,10 +10,12 @@ use super::super::table::Rows;
 use super::super::words::count;
 use super::blocking;
 use super::image::Image;
+use crate::config::Environment;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
   starling sbom app.tar
+  starling sbom alpine:3.20
   starling sbom ./layout -o json > app.sbom.json";
 
 /// Which image's.
@@ -27,9 +29,10 @@ pub(in crate::cli) struct Sbom {
 
 impl Sbom {
     /// Does it. It ends with 4 where part of the image could not be read.
-    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, output } = self;
-        let read = blocking(move || image.read()).await?;
+        let found = image.find(env, screen).await?;
+        let read = blocking(move || found.read()).await?;
         match output.format {
             // Canonical JSON, as a node stores it, so that its digest is the verdict's `sbom_digest`.
             Format::Json => screen.exactly(&inventory::sbom::document(&read.sbom))?,

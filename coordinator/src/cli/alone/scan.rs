@@ -20,6 +20,7 @@ use super::super::words::{count, length};
 use super::advisories::{Advisories, Loaded};
 use super::blocking;
 use super::image::{Image, Inventoried};
+use crate::config::Environment;
 use crate::grpc::convert;
 
 /// Examples for the help.
@@ -27,6 +28,8 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
   docker save app:1.2 | gzip > app.tar.gz && starling scan app.tar.gz --advisories ./osv
   starling scan ./layout --platform linux/arm64 --advisories debian=./debian,npm=./npm
   starling scan app.tar --advisories ./osv --fail-on high --max-feed-age 24h -o json
+  starling scan registry.example/app:1.2 --registry-user ci --advisories ./osv
+  starling scan rootfs:/mnt/image --advisories ./osv
   starling scan app.tar --advisories ./osv --kev known_exploited_vulnerabilities.json --fail-on-kev";
 
 /// A catalogue larger than this is none.
@@ -65,12 +68,12 @@ struct Report {
 
 impl Scan {
     /// Does it.
-    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, advisories, kev, epss, fail_on_kev, gate, output } = self;
+        let (loaded, enrichment) = blocking(move || Ok((advisories.load()?, enrichment(kev, epss)?))).await?;
+        let found = image.find(env, screen).await?;
         let report = blocking(move || {
-            let loaded = advisories.load()?;
-            let enrichment = enrichment(kev, epss)?;
-            let image = image.read()?;
+            let image = found.read()?;
             let evaluation = evaluate(&image.sbom, &loaded.index);
             let sbom_digest = Digest::of(&inventory::sbom::document(&image.sbom));
             Ok(Report { image, loaded, enrichment, evaluation, sbom_digest })
