@@ -152,13 +152,15 @@ pub enum SourceError {
     /// `--ref` was given where there is one image only.
     #[error("--ref chooses within an archive or layout; a registry's name or a directory is one image")]
     OneImage,
-    /// More files than are read.
-    #[error("{what} holds more than {limit} files and directories")]
-    TooMany {
+    /// More than is read of one image.
+    #[error("{what} holds more than {limit} {unit}")]
+    TooMuch {
         /// Its name.
         what: String,
-        /// How many are read.
-        limit: usize,
+        /// How much is read.
+        limit: u64,
+        /// What is counted.
+        unit: &'static str,
     },
     /// A temporary file cannot be written.
     #[error("nothing can be kept in a temporary file: {0}")]
@@ -225,7 +227,9 @@ impl SourceError {
             }
             Self::Refused { .. } => "push the image again".to_owned(),
             Self::OneImage => "leave out --ref".to_owned(),
-            Self::TooMany { .. } => "give a directory that holds one root file system".to_owned(),
+            Self::TooMuch { .. } => {
+                "leave out what belongs to no image: data, caches, other root file systems".to_owned()
+            }
             Self::Keep(_) => KEEP.to_owned(),
             Self::Ambiguous(_) | Self::NoSuchImage { .. } => "choose one with --ref".to_owned(),
             Self::Document(DocumentError::NoSuchPlatform { .. }) => "choose one with --platform".to_owned(),
@@ -259,6 +263,10 @@ fn advice(reference: &client::Reference, error: &client::Error) -> String {
             "check that {host} can be reached from here; --plain-http is for registries without TLS, and SSL_CERT_FILE \
              names certificates to trust"
         ),
+        Refused { status: 400, .. } => {
+            "see whether the registry expects TLS: --plain-http, and a name of this machine, do without"
+                .to_owned()
+        }
         Refused { .. } | Broken { .. } | Token { .. } => "try again later".to_owned(),
         Damaged { .. } => "push the image again, or see what stands between here and the registry".to_owned(),
         NoClient(_) => "install the certificates of authorities (ca-certificates)".to_owned(),

@@ -50,7 +50,7 @@ pub(super) async fn open(
     let (sum, limit) =
         (blobs.iter().map(|blob| u128::from(blob.size)).sum::<u128>(), Limits::DEFAULT.layer_bytes);
     if sum > u128::from(limit) {
-        return Err(SourceError::TooLarge { what: reference.to_string(), limit });
+        return Err(SourceError::TooMuch { what: reference.to_string(), limit, unit: "bytes" });
     }
     let names = reference.names();
     let (runtime, here) = (Handle::current(), Mutex::default());

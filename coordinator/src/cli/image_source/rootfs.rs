@@ -288,10 +288,11 @@ impl<'r> Walk<'r> {
     }
 
     fn failed(&self, error: io::Error) -> SourceError {
-        let what = self.root.display().to_string();
+        let Limits { blob_bytes, paths, .. } = Limits::DEFAULT;
+        let much = |limit, unit| SourceError::TooMuch { what: self.root.display().to_string(), limit, unit };
         match error.kind() {
-            io::ErrorKind::FileTooLarge => SourceError::TooLarge { what, limit: Limits::DEFAULT.blob_bytes },
-            io::ErrorKind::QuotaExceeded => SourceError::TooMany { what, limit: Limits::DEFAULT.paths },
+            io::ErrorKind::FileTooLarge => much(blob_bytes, "bytes"),
+            io::ErrorKind::QuotaExceeded => much(paths as u64, "files and directories"),
             _ => SourceError::Keep(error),
         }
     }
