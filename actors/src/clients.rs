@@ -1,3 +1,4 @@
 //! The outside world, one file each. What comes from here is hostile until a parser has read it.
 
 pub mod feeds;
+pub mod registry;

@@ -16,6 +16,7 @@ mod jobs;
 mod json;
 mod list;
 mod outputs;
+mod pull;
 mod queue;
 mod reference;
 mod report;
@@ -137,10 +138,10 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
     let client = || Client::find(&cli.client, env).map_err(|error| Failure::new(Exit::Usage, error));
     let server = || Server::new(&client()?);
     let done = match cli.command {
-        Command::Submit(command) => return Ok(command.run(&server()?, screen).await?.into()),
-        Command::Scan(command) => return Ok(command.run(screen).await?.into()),
-        Command::Sbom(command) => return Ok(command.run(screen).await?.into()),
-        Command::Explain(command) => return Ok(command.run(screen).await?.into()),
+        Command::Submit(command) => return Ok(command.run(&server()?, env, screen).await?.into()),
+        Command::Scan(command) => return Ok(command.run(env, screen).await?.into()),
+        Command::Sbom(command) => return Ok(command.run(env, screen).await?.into()),
+        Command::Explain(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,

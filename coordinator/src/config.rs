@@ -54,6 +54,12 @@ impl Environment {
         self.config_home().map(|home| home.join("starling").join("config.toml"))
     }
 
+    /// Where docker keeps how to sign in to registries.
+    pub fn docker_config_file(&self) -> Option<PathBuf> {
+        let home = || self.get("HOME").map(|home| PathBuf::from(home).join(".docker"));
+        Some(self.get("DOCKER_CONFIG").map(PathBuf::from).or_else(home)?.join("config.json"))
+    }
+
     /// Whether colour is unwelcome whatever the terminal can do (no-color.org; `TERM=dumb`).
     pub fn no_color(&self) -> bool {
         self.get("NO_COLOR").is_some() || self.get("TERM") == Some("dumb")

@@ -94,6 +94,20 @@ async fn an_sbom_has_the_findings_of_the_image_that_it_was_made_from() {
     }
     let twice = user.run(&["scan", &path, "--advisories", &advisories, "-o", "json", "-o", "sarif"]).await;
     assert_eq!(twice.code, 2, "{twice:?}");
+
+    cluster.with_small_feed().await;
+    for name in ["cyclonedx", "spdx", "stored"] {
+        let sarif = format!("sarif={}", file("submitted"));
+        let submitted = user.run(&["submit", &file(name), "--wait", "-o", "json", "-o", &sarif]).await;
+        assert_eq!(submitted.code, 0, "{name}: {submitted:?}");
+        assert!(written("submitted").contains("CVE-2026-90001"), "{name}");
+        for same in ["sbom_digest", "findings_digest"] {
+            assert_eq!(submitted.json()["verdict"][same], image[same], "{name}: {same}");
+        }
+    }
+    let broken = file("broken");
+    std::fs::write(&broken, "{\"bomFormat\": \"CycloneDX\"}").unwrap();
+    assert_eq!(user.run(&["submit", &broken]).await.code, 3);
 }
 
 #[tokio::test]

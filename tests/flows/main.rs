@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "all of this is tests; clippy knows only the functions marked as such"
 )]
 
@@ -11,6 +12,7 @@ mod failures;
 mod operators;
 mod real_images;
 mod refused;
+mod registry;
 mod scan;
 mod shared_layers;
 mod tenants;

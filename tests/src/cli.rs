@@ -54,6 +54,11 @@ impl Cli {
 
     /// Runs `starling …`.
     pub async fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(&[], arguments).await
+    }
+
+    /// Runs `starling …` with these variables besides.
+    pub async fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
         let mut command = Command::new(places::starling());
         command
             .args(arguments)
@@ -61,6 +66,7 @@ impl Cli {
             .env("HOME", &self.home)
             .env("STARLING_ENDPOINT", &self.endpoint)
             .env("STARLING_TOKEN_FILE", &self.token_file)
+            .envs(variables.iter().copied())
             .current_dir(&self.home)
             .stdin(Stdio::null());
         let output = tokio::task::spawn_blocking(move || command.output()).await;

@@ -13,6 +13,12 @@ pub(crate) fn valkey_program() -> PathBuf {
     coordinator::dev::valkey::find(None).expect("Valkey is installed")
 }
 
+/// Docker's registry, where it is on `PATH`.
+pub(crate) fn registry_program() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join("docker-registry")).find(|program| program.is_file())
+}
+
 /// The binary under test: `STARLING_TEST_BIN`, else the one beside the test's own folder in `target`.
 ///
 /// # Panics

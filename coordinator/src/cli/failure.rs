@@ -134,7 +134,8 @@ fn exit_of(code: Code, reason: Option<ErrorReason>) -> Exit {
 
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
-        Self::new(Exit::Failed, &error).next(error.advice())
+        let exit = if error.is_refusal() { Exit::Refused } else { Exit::Failed };
+        Self::new(exit, &error).next(error.advice())
     }
 }
 

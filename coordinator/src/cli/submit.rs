@@ -1,25 +1,25 @@
 //! `starling submit IMAGE`: bring an image, have it scanned, and if asked wait for the result.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use inventory::Platform;
-use model::Lane;
+use model::{Digest, Lane};
+use proto_api::common::v1::ErrorReason;
 use proto_api::image::v1::ResolveImageRequest;
 use proto_api::job::v1::{JobKind, SubmitJobRequest};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::follow::{self, Patience};
-use super::image_source::{self, Choice};
+use super::image_source::{self, Choice, Origin, RegistryFlags, SourceError};
 use super::jobs::state_line;
 use super::report::{self, Gate, Report, ResultOutput};
 use super::screen::Screen;
 use super::server::{Server, call};
 use super::upload;
 use super::words;
-use crate::config::parse_duration;
+use crate::config::{Environment, parse_duration};
 use crate::grpc::convert;
 
 /// Examples for the help.
@@ -27,12 +27,14 @@ pub(super) const EXAMPLES: &str = "Examples:
   docker save app:1.2 -o app.tar && starling submit app.tar --wait
   starling submit ./layout --platform linux/arm64 --name registry.example/app:1.2
   starling submit all.tar --ref app:1.2 --wait --fail-on high
-  starling submit app:1.2 --lane bulk          # an image the server has already";
+  starling submit app:1.2 --lane bulk          # an image the server has already, else of a registry
+  starling submit registry:app:1.2             # the registry's, whatever the server has";
 
 /// What to submit and how.
 #[derive(Debug, Args)]
 pub(super) struct Submit {
-    /// OCI layout (directory or tar), docker archive, or the name or digest of an image the server has
+    /// OCI layout (directory or tar), docker archive, name of an image in a registry, rootfs:DIRECTORY, an SBOM
+    /// (CycloneDX, SPDX), or the name or digest of an image the server has
     image: String,
     /// Wait for the result and show it
     #[arg(long)]
@@ -64,14 +66,21 @@ pub(super) struct Submit {
     #[command(flatten)]
     gate: Gate,
     #[command(flatten)]
+    registry: RegistryFlags,
+    #[command(flatten)]
     output: ResultOutput,
 }
 
 impl Submit {
     /// Does it.
-    pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(super) async fn run(
+        self,
+        server: &Server,
+        env: &Environment,
+        screen: &mut Screen,
+    ) -> Result<Exit, Failure> {
         self.output.check()?;
-        let image = self.bring(server, screen).await?;
+        let image = self.bring(server, env, screen).await?;
         let request_id = self.request_id.unwrap_or_else(Uuid::now_v7);
         let request = SubmitJobRequest {
             request_id: request_id.to_string(),
@@ -98,15 +107,30 @@ impl Submit {
         Ok(report.exit(self.gate))
     }
 
-    /// Uploads what lies on this machine, or finds what the server has. Answers the digest.
-    async fn bring(&self, server: &Server, screen: &mut Screen) -> Result<String, Failure> {
-        let path = PathBuf::from(&self.image);
-        if !path.exists() {
+    /// Finds what the server has, or uploads what lies on this machine or in a registry. Answers the digest.
+    async fn bring(
+        &self,
+        server: &Server,
+        env: &Environment,
+        screen: &mut Screen,
+    ) -> Result<String, Failure> {
+        if self.image.parse::<Digest>().is_ok() {
             return self.resolve(server).await;
         }
+        let origin = Origin::of(&self.image);
+        // Unless it says that it is a registry's, a name is first of all the server's.
+        if matches!(
+            origin,
+            Ok(Origin::Registry { forced: false, .. }) | Err(SourceError::NoFile { why: Some(_), .. })
+        ) {
+            match self.resolve(server).await {
+                Err(failure) if failure.reason.as_deref() == Some(ErrorReason::ImageNotFound.name()) => {}
+                outcome => return outcome,
+            }
+        }
         let choice = Choice { reference: self.reference.clone(), platform: self.platform.clone() };
-        let image = tokio::task::spawn_blocking(move || image_source::open(&path, &choice));
-        let mut image = image.await.map_err(|error| Failure::new(Exit::Failed, error))??;
+        let mut image = image_source::find(origin?, choice, &self.registry.sign_in(env)?).await?;
+        image.left_out.iter().for_each(|what| screen.say(format!("not read: {what}")));
         if !self.name.is_empty() {
             image.names.clone_from(&self.name);
         }
@@ -114,11 +138,6 @@ impl Submit {
     }
 
     async fn resolve(&self, server: &Server) -> Result<String, Failure> {
-        let looks_like_a_file = self.image.starts_with(['.', '/']) || self.image.ends_with(".tar");
-        if looks_like_a_file {
-            return Err(Failure::new(Exit::Failed, format!("there is no file {}", self.image))
-                .next("give a directory or tar made by docker save, podman save, skopeo or buildx"));
-        }
         let request = ResolveImageRequest { image: self.image.clone() };
         let answer = call(request, async |request| server.images().resolve_image(request).await).await?;
         Ok(answer.digest)

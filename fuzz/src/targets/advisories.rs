@@ -122,7 +122,7 @@ fn affected_sbom(advisory: &Advisory) -> Sbom {
     components.sort();
     components.dedup();
     let distro = Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None };
-    Sbom { distro: Some(distro), components, problems: Vec::new() }
+    Sbom { distro: Some(distro), components, ..Sbom::default() }
 }
 
 fn text(event: &Event) -> &str {
@@ -147,9 +147,16 @@ fn component(kind: PackageKind, name: &str, version: &str) -> Option<Component> 
 /// Every format takes every finding.
 fn report(findings: Vec<Finding>) {
     let digest = findings_digest(&findings);
-    let reported =
-        |finding| Reported { finding, locations: vec![], exploited: false, epss: None, ignored: None };
+    let reported = |finding| Reported {
+        finding,
+        locations: vec![],
+        exploited: false,
+        epss: None,
+        origin: None,
+        ignored: None,
+    };
     let report = Report {
+        distro: None,
         tool: "0".to_owned(),
         image: Image { name: "image".to_owned(), digest: String::new() },
         sbom_digest: Digest::of(b""),

@@ -137,7 +137,7 @@ fn small_sbom() -> Sbom {
     ];
     let problem = Problem { place: "layer 0: x".to_owned(), what: "is none".to_owned() };
     let distro = Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None };
-    Sbom { distro: Some(distro), components, problems: vec![problem] }
+    Sbom { distro: Some(distro), base_layers: Some(1), components, problems: vec![problem] }
 }
 
 pub(super) fn stored_sboms() -> Vec<Vec<u8>> {
@@ -215,7 +215,7 @@ pub(super) fn ignore(input: &[u8]) {
         package: "a".to_owned(),
         version: "1".to_owned(),
         severity: Severity::High,
-        fix: FixState::NotFixed,
+        fix: FixState::NotFixed(None),
         advisories: Vec::new(),
     };
     let at = [Location { layer: 0, path: "usr/x".to_owned() }];

@@ -1,7 +1,6 @@
 //! SBOM documents: the formats they are written in, and files that are one.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use bom::Subject;
@@ -9,6 +8,7 @@ use bom::cyclonedx::SpecVersion;
 use model::Sbom;
 
 use super::super::failure::{Exit, Failure};
+use super::super::image_source::sbom;
 use super::image::Inventoried;
 
 /// A format that an SBOM is written in for others.
@@ -49,33 +49,13 @@ impl BillFormat {
 pub(super) fn read(path: &Path) -> Result<Option<Sbom>, Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, format!("{}: {why}", path.display()));
     let bytes = if path == Path::new("-") {
-        all(io::stdin().lock()).map_err(|error| failed(error.to_string()))?
+        sbom::all(io::stdin().lock()).map_err(|error| failed(error.to_string()))?
     } else {
-        match looks_like_one(path) {
-            Ok(Some(file)) => all(file).map_err(|error| failed(error.to_string()))?,
+        match sbom::document(path) {
+            Ok(Some(bytes)) => bytes,
             // What is wrong with it is told by whoever reads images.
             Ok(None) | Err(_) => return Ok(None),
         }
     };
-    let sbom = bom::read(&bytes).map_err(|error| failed(error.to_string()))?;
-    Ok(Some(sbom))
-}
-
-/// Archives never begin like a text in JSON or tag-value does.
-fn looks_like_one(path: &Path) -> io::Result<Option<File>> {
-    if !path.metadata()?.is_file() {
-        return Ok(None);
-    }
-    let mut head = Vec::new();
-    File::open(path)?.take(64).read_to_end(&mut head)?;
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
-    let is_text = head.starts_with(b"{") || head.starts_with(b"SPDXVersion") || head.starts_with(b"##");
-    if is_text { File::open(path).map(Some) } else { Ok(None) }
-}
-
-/// One byte more than is read tells that it is too long.
-fn all(source: impl io::Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(bom::DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    bom::read(&bytes).map(Some).map_err(|error| failed(error.to_string()))
 }

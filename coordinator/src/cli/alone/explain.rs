@@ -14,6 +14,7 @@ use super::advisories::Advisories;
 use super::blocking;
 use super::image::Image;
 use super::scan::distro_line;
+use crate::config::Environment;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -35,12 +36,13 @@ pub(in crate::cli) struct Explain {
 
 impl Explain {
     /// Does it. It ends with 4 where nothing was found and that need not mean anything.
-    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, vulnerability, advisories, output } = self;
+        let loaded = blocking(move || advisories.load()).await?;
+        let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let (loaded, explanation, distro) = blocking(move || {
-            let loaded = advisories.load()?;
-            let sbom = image.read(&bar)?.sbom;
+            let sbom = found.read(&bar)?.sbom;
             let explanation = explain(&sbom, &loaded.index, &vulnerability);
             bar.finish_and_clear();
             Ok((loaded, explanation, sbom.distro))

@@ -9,20 +9,39 @@ use inventory::{ImageConfig, LayerError, Limits, NoCache, Platform};
 use model::{Digest, Sbom};
 
 use super::super::failure::{Exit, Failure};
-use super::super::image_source::{self, Choice};
-use super::bill;
+use super::super::image_source::{self, Choice, Origin, RegistryFlags, SourceImage};
+use super::super::pull;
+use super::super::screen::Screen;
+use super::{bill, blocking};
+use crate::config::Environment;
 
 /// Which image.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Image {
-    /// OCI layout (directory or tar), docker archive, or SBOM (CycloneDX, SPDX; - reads one from standard input)
-    image: PathBuf,
+    /// OCI layout (directory or tar), docker archive, name of an image in a registry, rootfs:DIRECTORY, or an SBOM
+    /// (CycloneDX, SPDX; - reads one from standard input)
+    image: String,
     /// Which image of an archive with several: its name or digest
     #[arg(long = "ref", value_name = "NAME")]
     reference: Option<String>,
     /// Which image of a multi-platform index
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
     platform: Platform,
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+/// An image that is at hand.
+#[derive(Debug)]
+pub(in crate::cli) struct Found {
+    asked: String,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Image(Box<SourceImage>),
+    Sbom(Sbom),
 }
 
 /// An image that was read.
@@ -38,14 +57,36 @@ pub(in crate::cli) struct Inventoried {
 }
 
 impl Image {
-    /// Reads it, and moves the bar by the bytes that were read. Blocks.
-    pub(in crate::cli) fn read(&self, bar: &ProgressBar) -> Result<Inventoried, Failure> {
-        if let Some(sbom) = bill::read(&self.image)? {
-            let name = self.image.display().to_string();
-            return Ok(Inventoried { name, digest: String::new(), layers: Vec::new(), sbom });
+    /// Finds it, and pulls it when it is in a registry.
+    pub(in crate::cli) async fn find(
+        &self,
+        env: &Environment,
+        screen: &mut Screen,
+    ) -> Result<Found, Failure> {
+        let asked = self.image.clone();
+        let file = PathBuf::from(&asked);
+        if let Some(sbom) = blocking(move || bill::read(&file)).await? {
+            return Ok(Found { asked, content: Content::Sbom(sbom) });
         }
         let choice = Choice { reference: self.reference.clone(), platform: self.platform.clone() };
-        let source = image_source::open(&self.image, &choice)?;
+        let sign_in = self.registry.sign_in(env)?;
+        let source = image_source::find(Origin::of(&self.image)?, choice, &sign_in).await?;
+        source.left_out.iter().for_each(|what| screen.say(format!("not read: {what}")));
+        pull::layers(&source, screen).await?;
+        Ok(Found { asked, content: Content::Image(Box::new(source)) })
+    }
+}
+
+impl Found {
+    /// Reads it, and moves the bar by the bytes that were read. Blocks.
+    pub(in crate::cli) fn read(self, bar: &ProgressBar) -> Result<Inventoried, Failure> {
+        let Self { asked, content } = self;
+        let source = match content {
+            Content::Image(source) => source,
+            Content::Sbom(sbom) => {
+                return Ok(Inventoried { name: asked, digest: String::new(), layers: Vec::new(), sbom });
+            }
+        };
         let open = |layer: &inventory::LayerDescriptor| -> io::Result<Box<dyn Read + Send>> {
             let reader = source.read_layer(&layer.digest).map_err(io::Error::other)?;
             Ok(Box::new(bar.wrap_read(reader)))
@@ -56,8 +97,7 @@ impl Image {
             inventory::scan(&source.layers, &Limits::DEFAULT, threads, &NoCache, open).map_err(refused)?;
         sbom.base_layers = ImageConfig::parse(&source.config).ok().and_then(|config| config.base_layers());
         // A layout often has only a tag for a name.
-        let name = source.names.iter().find(|name| name.contains(['/', ':'])).cloned();
-        let name = name.unwrap_or_else(|| self.image.display().to_string());
+        let name = source.names.iter().find(|name| name.contains(['/', ':'])).cloned().unwrap_or(asked);
         let layers = source.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         Ok(Inventoried { name, digest: source.digest.to_string(), layers, sbom })
     }

@@ -11,11 +11,12 @@ use super::super::words::{NOTHING, count};
 use super::bill::{self, BillFormat};
 use super::blocking;
 use super::image::Image;
+use crate::config::Environment;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
   starling sbom app.tar
-  starling sbom app.tar -o cyclonedx > app.cdx.json
+  starling sbom alpine:3.20 -o cyclonedx > alpine.cdx.json
   starling sbom ./layout -o spdx=app.spdx.json -o bom-index=app.bomidx
   starling sbom syft.cdx.json -o json
 
@@ -48,12 +49,13 @@ fn parse_output(text: &str) -> Result<Wanted<Format>, String> {
 
 impl Sbom {
     /// Does it. It ends with 4 where part of the image could not be read.
-    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, outputs } = self;
         outputs::check(&outputs)?;
+        let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let read = blocking(move || {
-            let read = image.read(&bar)?;
+            let read = found.read(&bar)?;
             bar.finish_and_clear();
             Ok(read)
         })

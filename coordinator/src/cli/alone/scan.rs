@@ -26,6 +26,7 @@ use super::advisories::{Advisories, Loaded};
 use super::bill::{self, BillFormat};
 use super::blocking;
 use super::image::{Image, Inventoried};
+use crate::config::Environment;
 use crate::grpc::convert;
 
 /// Examples for the help.
@@ -33,6 +34,8 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
   docker save app:1.2 | gzip > app.tar.gz && starling scan app.tar.gz --advisories ./osv
   starling scan ./layout --platform linux/arm64 --advisories debian=./debian,npm=./npm
   starling scan app.tar --advisories ./osv --fail-on high --max-feed-age 24h -o json
+  starling scan registry.example/app:1.2 --registry-user ci --advisories ./osv
+  starling scan rootfs:/mnt/image --advisories ./osv
   starling scan app.tar --advisories ./osv -o table -o sarif=app.sarif -o cyclonedx=app.cdx.json
   starling scan app.cdx.json --advisories ./osv --ignore-file accepted.toml --show-suppressed
   starling scan app.tar --advisories ./osv --kev known_exploited_vulnerabilities.json --fail-on-kev
@@ -104,17 +107,17 @@ struct Scanned {
 
 impl Scan {
     /// Does it.
-    pub(in crate::cli) async fn run(self, screen: &mut Screen) -> Result<Exit, Failure> {
+    pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, advisories, kev, epss, fail_on_kev, gate, .. } = self;
         let (outputs, show_suppressed) = (self.outputs, self.show_suppressed);
         outputs::check(&outputs)?;
         let template = template(&outputs, self.template.as_deref())?;
         let rules = rules(self.ignore_file.as_deref())?;
+        let (loaded, enrichment) = blocking(move || Ok((advisories.load()?, enrichment(kev, epss)?))).await?;
+        let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let scanned = blocking(move || {
-            let loaded = advisories.load()?;
-            let enrichment = enrichment(kev, epss)?;
-            let image = image.read(&bar)?;
+            let image = found.read(&bar)?;
             bar.finish_and_clear();
             Ok(Scanned::new(image, loaded, &enrichment, rules, OffsetDateTime::now_utc().date()))
         })

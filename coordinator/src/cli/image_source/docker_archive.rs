@@ -13,7 +13,7 @@ use model::{Digest, ImageDigest};
 use sha2::{Digest as _, Sha256};
 
 use super::members::Members;
-use super::{Blob, Candidate, Choice, SourceError, SourceImage, pick};
+use super::{Blob, Candidate, Choice, Content, SourceError, SourceImage, each_once, pick};
 
 pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImage, SourceError> {
     let archive = DockerArchive::parse(&members.document("manifest.json")?)?;
@@ -50,12 +50,7 @@ fn image(
     };
     let layers = manifest.layers_of(&parsed)?;
     let bytes = manifest.to_bytes();
-    let mut blobs: Vec<Blob> = Vec::new();
-    for layer in all {
-        if !blobs.iter().any(|blob| blob.digest == layer.digest) {
-            blobs.push(layer);
-        }
-    }
+    let blobs = each_once(all.into_iter());
     Ok(SourceImage {
         digest: ImageDigest::new(Digest::of(&bytes)),
         media_type: manifest.media_type,
@@ -64,7 +59,8 @@ fn image(
         names,
         layers,
         blobs,
-        members: members.clone(),
+        left_out: Vec::new(),
+        content: Content::Members(members.clone()),
     })
 }
 

@@ -11,10 +11,7 @@ use inventory::{
 use model::{Digest, ImageDigest};
 
 use super::members::Members;
-use super::{Blob, Candidate, Choice, SourceError, SourceImage, pick};
-
-/// An index in an index in an index: nobody goes deeper.
-const DEPTH_MAX: usize = 3;
+use super::{Blob, Candidate, Choice, Content, DEPTH_MAX, SourceError, SourceImage, pick, too_deep};
 
 struct Found {
     bytes: Vec<u8>,
@@ -47,7 +44,8 @@ pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImag
         names,
         layers,
         blobs,
-        members: members.clone(),
+        left_out: Vec::new(),
+        content: Content::Members(members.clone()),
     })
 }
 
@@ -125,10 +123,7 @@ fn manifest(
         Document::Index(index) if depth > 0 => {
             manifest(members, index.choose(platform)?, platform, depth - 1)
         }
-        Document::Index(_) => Err(SourceError::Document(DocumentError::Unsupported {
-            document: "image index",
-            why: format!("indexes are nested more than {DEPTH_MAX} deep"),
-        })),
+        Document::Index(_) => Err(too_deep().into()),
     }
 }
 

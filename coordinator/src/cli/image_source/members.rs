@@ -92,7 +92,7 @@ impl Members {
         let limit = DOCUMENT_BYTES as u64 + 1;
         self.open(name)?.take(limit).read_to_end(&mut bytes).map_err(|source| self.fault(name, source))?;
         if bytes.len() > DOCUMENT_BYTES {
-            return Err(SourceError::TooLarge { what: name.to_owned(), limit: DOCUMENT_BYTES });
+            return Err(SourceError::TooLarge { what: name.to_owned(), limit: DOCUMENT_BYTES as u64 });
         }
         Ok(bytes)
     }
