@@ -76,7 +76,8 @@ impl Entry {
         digits.fold(0, |size, digit| size << 3 | usize::from(digit - b'0'))
     }
 
-    fn add_to(&self, archive: &mut Vec<u8>) {
+    /// Puts it behind what is there of an archive.
+    pub fn add_to(&self, archive: &mut Vec<u8>) {
         let mut header = self.header;
         header[CHECKSUM].fill(b' ');
         let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();

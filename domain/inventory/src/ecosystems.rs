@@ -76,6 +76,11 @@ pub(crate) trait Ecosystem: Sync {
         true
     }
 
+    /// What `condense` may hold besides a file of this size, in bytes. Where it is much, only one file is read at a time.
+    fn condensing_bytes(&self, _path: &[u8], size: u64) -> u64 {
+        size
+    }
+
     /// What of a file's content is needed later. Layers are held in memory until all of them are read.
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
         content
@@ -185,6 +190,12 @@ impl PathBudget {
         self.left = self.left.saturating_sub(length);
         fits
     }
+}
+
+/// What condensing a wanted file of this size may take.
+pub(crate) fn condensing_bytes(path: &[u8], size: u64) -> u64 {
+    let reader = ECOSYSTEMS.iter().find(|ecosystem| ecosystem.wants(path));
+    reader.map_or(size, |ecosystem| ecosystem.condensing_bytes(path, size))
 }
 
 /// What is kept of a wanted file.

@@ -326,9 +326,15 @@ impl Sieve<'_> {
         if entry.size > limit {
             return self.refuse(path, &format!("has {} bytes, over {limit}", entry.size));
         }
-        let _turn = self.large.turn(entry.size);
-        let body = entries.body()?;
         let name = if ecosystems::want(path) { Some(path.to_vec()) } else { self.also.names_of(path).next() };
+        let takes = |name: &Vec<u8>| ecosystems::condensing_bytes(name, entry.size);
+        let mut turn = self.large.turn(entry.size);
+        let body = entries.body()?;
+        // Only now: while a layer is waited for, others may be read.
+        if turn.is_none() {
+            turn = self.large.turn(name.as_ref().map_or(0, takes));
+        }
+        let _turn = turn;
         Ok(Some(match name {
             Some(name) => Item::File(ecosystems::condense(&name, body).into()),
             None => Item::Whole(body.into()),

@@ -200,9 +200,12 @@ pub(super) fn jsonl(input: &[u8]) {
     };
     let lines = read(1);
     assert_eq!(lines, read(4096));
-    // A blank line that is too long is not known to be blank.
-    let counts = |line: &&[u8]| !line.trim_ascii().is_empty() || line.len() >= limits.record_bytes + 2;
-    assert_eq!(lines.len(), input.split(|&b| b == b'\n').filter(counts).count().min(51));
+    let all: Vec<&[u8]> = input.split(|&b| b == b'\n').collect();
+    let blank = |line: &&[u8]| line.trim_ascii().is_empty();
+    // Of a blank line that is too long nobody knows that it is blank.
+    let long = all.iter().copied().filter(blank).filter(|line| line.len() > limits.record_bytes).count();
+    let records = all.len() - all.iter().copied().filter(blank).count();
+    assert!((records.min(51)..=(records + long).min(51)).contains(&lines.len()), "{lines:?}");
     for line in lines.into_iter().flatten() {
         assert!(!matches!(line.content, Content::Record(record) if record.len() > limits.record_bytes));
     }

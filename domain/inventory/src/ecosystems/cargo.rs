@@ -9,6 +9,7 @@ mod lock;
 
 use model::{Component, Distro, PackageKind, Problem};
 
+use super::entries::toml_bytes;
 use super::executable::Executable;
 use super::lock::is_lock;
 use super::{Ecosystem, File, listing};
@@ -23,6 +24,10 @@ impl Ecosystem for Cargo {
 
     fn wants(&self, path: &[u8]) -> bool {
         is_lock(path, &["Cargo.lock"])
+    }
+
+    fn condensing_bytes(&self, _path: &[u8], size: u64) -> u64 {
+        toml_bytes(size)
     }
 
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {

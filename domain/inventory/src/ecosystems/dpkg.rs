@@ -63,18 +63,20 @@ impl Ecosystem for Dpkg {
 
     /// Of lists, only the files that another ecosystem may read, one a line and without a leading slash.
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
-        let owned = |line: &[u8]| {
-            let file = line.strip_prefix(b"/").unwrap_or(line);
-            want_by_language(file).then(|| file.to_vec())
-        };
-        if path.ends_with(b".list") {
-            lines(&content).filter_map(owned).collect::<Vec<_>>().join(&b'\n')
-        } else if path.ends_with(b".md5sums") {
-            // `HASH  usr/bin/x`
-            lines(&content).filter_map(|l| owned(l.get(34..)?)).collect::<Vec<_>>().join(&b'\n')
-        } else {
-            content
+        // `HASH  usr/bin/x`
+        let before = if path.ends_with(b".md5sums") { 34 } else { 0 };
+        if before == 0 && !path.ends_with(b".list") {
+            return content;
         }
+        let mut kept = Vec::new();
+        for line in lines(&content).filter_map(|line| line.get(before..)) {
+            let file = line.strip_prefix(b"/").unwrap_or(line);
+            if want_by_language(file) {
+                kept.extend_from_slice(if kept.is_empty() { b"" } else { b"\n" });
+                kept.extend_from_slice(file);
+            }
+        }
+        kept
     }
 
     fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {

@@ -75,6 +75,11 @@ pub(super) fn of_json<E: Entry>(text: &str, field: &str) -> Lines {
     }
 }
 
+/// What reading a TOML document of this size may take: of `{},{},…` each three bytes become a tree's node.
+pub(super) fn toml_bytes(size: u64) -> u64 {
+    size.min(Limits::DEFAULT.lock_bytes as u64) * 100
+}
+
 /// The lines of what a field of a TOML document lists. All of it is in memory for a while, so it has to be smaller.
 pub(super) fn of_toml<E: Entry>(text: &str, field: &str) -> Lines {
     if text.len() > Limits::DEFAULT.lock_bytes {

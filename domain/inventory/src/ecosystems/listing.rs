@@ -79,6 +79,14 @@ pub(super) fn read(
     files: &[File<'_>],
     component: impl Fn(&str, &str, &File<'_>) -> Result<Component, &'static str>,
 ) -> (Vec<Component>, Vec<Problem>) {
+    list(files, component).into_parts()
+}
+
+/// The same, to which more of the kind may be added.
+pub(super) fn list(
+    files: &[File<'_>],
+    component: impl Fn(&str, &str, &File<'_>) -> Result<Component, &'static str>,
+) -> Found {
     let mut found = Found::default();
     for file in files {
         for line in String::from_utf8_lossy(file.content).lines() {
@@ -88,11 +96,11 @@ pub(super) fn read(
                 (None, None) => Err("holds a line that names no package"),
             };
             if !found.take(outcome.map(Some), file) {
-                return found.into_parts();
+                return found;
             }
         }
     }
-    found.into_parts()
+    found
 }
 
 #[cfg(test)]

@@ -45,6 +45,10 @@ impl Ecosystem for Maven {
         false
     }
 
+    fn condensing_bytes(&self, _path: &[u8], size: u64) -> u64 {
+        size + DEPTH_MAX as u64 * NESTED_BYTES
+    }
+
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
         let mut reading = Reading { lines: Lines::default(), left: UNPACKED_BYTES };
         reading.archive(&String::from_utf8_lossy(path::split(path).1), content, DEPTH_MAX);

@@ -56,17 +56,14 @@ impl Ecosystem for Npm {
         let counting = lock::that_count(files, LOCKS, Reach::Above);
         let (locks, installed): (Vec<_>, Vec<_>) =
             counting.into_iter().partition(|file| lock::is_lock(file.path, LOCKS));
-        let (mut components, mut problems) = listing::read(&locks, component);
+        let mut found = listing::list(&locks, component);
         for file in &installed {
-            match read(file.content)
-                .map_err(|_| "is not a JSON object")
-                .and_then(|p| installed_component(&p, file))
-            {
-                Ok(found) => components.extend(found),
-                Err(why) => problems.push(file.problem(why)),
+            let package = read(file.content).map_err(|_| "is not a JSON object");
+            if !found.take(package.and_then(|package| installed_component(&package, file)), file) {
+                break;
             }
         }
-        (components, problems)
+        found.into_parts()
     }
 }
 

@@ -8,11 +8,13 @@ mod toml_lock;
 
 use model::{Component, Distro, PackageKind, Problem};
 
+use super::entries::toml_bytes;
 use super::lock::{self, Reach};
 use super::{Ecosystem, File, listing, word};
 use crate::path;
 use crate::purl::PurlBuilder;
 
+const TOML_LOCKS: [&[u8]; 2] = [b"poetry.lock", b"uv.lock"];
 const LOCKS: &[&str] = &["poetry.lock", "uv.lock", "Pipfile.lock", "requirements.txt"];
 
 pub(super) struct PyPi;
@@ -31,10 +33,14 @@ impl Ecosystem for PyPi {
         }
     }
 
+    fn condensing_bytes(&self, path: &[u8], size: u64) -> u64 {
+        if TOML_LOCKS.contains(&path::split(path).1) { toml_bytes(size) } else { size }
+    }
+
     /// The headers that count. What follows them is the project's README.
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
         match path::split(path).1 {
-            b"poetry.lock" | b"uv.lock" => return lock::lines(&content, toml_lock::lines),
+            name if TOML_LOCKS.contains(&name) => return lock::lines(&content, toml_lock::lines),
             b"Pipfile.lock" => return lock::lines(&content, pipfile::lines),
             b"requirements.txt" => return lock::lines(&content, requirements::lines),
             _ => {}
@@ -50,14 +56,13 @@ impl Ecosystem for PyPi {
         let counting = lock::that_count(files, LOCKS, Reach::Image);
         let (locks, installed): (Vec<_>, Vec<_>) =
             counting.into_iter().partition(|file| lock::is_lock(file.path, LOCKS));
-        let (mut components, mut problems) = listing::read(&locks, component);
+        let mut found = listing::list(&locks, component);
         for file in &installed {
-            match installed_component(file) {
-                Ok(component) => components.push(component),
-                Err(why) => problems.push(file.problem(why)),
+            if !found.take(installed_component(file).map(Some), file) {
+                break;
             }
         }
-        (components, problems)
+        found.into_parts()
     }
 }
 

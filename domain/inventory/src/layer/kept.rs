@@ -17,6 +17,9 @@ use crate::path;
 /// What takes memory for an entry of the table besides its bytes.
 const OVERHEAD_BYTES: usize = 96;
 
+/// What a file takes besides: its place in the tables of the whole image, from which its packages are read.
+const FILE_BYTES: usize = 128;
+
 /// What a path takes in the table of numbers.
 const PATH_BYTES: usize = 16;
 
@@ -163,7 +166,7 @@ impl<'a> Kept<'a> {
 
     fn keep(&mut self, path: Vec<u8>, item: Item) -> Result<(), Fault> {
         let content = match &item {
-            Item::File(content) | Item::Whole(content) => content.len(),
+            Item::File(content) | Item::Whole(content) => content.len() + FILE_BYTES,
             Item::Executable(notes) => notes.iter().map(|note| note.content.len() + OVERHEAD_BYTES).sum(),
             Item::Symlink(to) | Item::HardLink(to) | Item::HardLinkBelow(to) | Item::PerhapsBelow(to) => {
                 to.len()
