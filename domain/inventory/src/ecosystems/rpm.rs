@@ -44,7 +44,7 @@ struct Database {
     problems: Vec<String>,
 }
 
-/// What is read of one package.
+/// What is read of one package. No text has white space around it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Package {
     pub(super) name: String,
@@ -169,10 +169,10 @@ fn manifest_line(line: &str) -> Option<Package> {
     let (version, release) = evr.rsplit_once('-')?;
     let known = |text: &str| (text != "(none)" && !text.is_empty()).then(|| text.to_owned());
     Some(Package {
-        name: name.to_owned(),
+        name: name.trim().to_owned(),
         epoch: epoch.parse().unwrap_or_default(),
-        version: version.to_owned(),
-        release: release.to_owned(),
+        version: version.trim().to_owned(),
+        release: release.trim().to_owned(),
         architecture: known(architecture),
         source: known(source),
         files: Vec::new(),

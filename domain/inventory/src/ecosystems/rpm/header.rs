@@ -23,7 +23,7 @@ const COUNT_MAX: usize = 2_000_000;
 /// The package; `None` for a key that signs packages, which rpm keeps among them.
 pub(super) fn package(blob: &[u8], wanted: fn(&[u8]) -> bool) -> Result<Option<Package>, String> {
     let header = Header::new(blob).ok_or("a package's header is cut off")?;
-    let text = |tag| header.strings(tag).next().unwrap_or_default();
+    let text = |tag| header.strings(tag).next().unwrap_or_default().trim().to_owned();
     let name = text(NAME);
     if name.is_empty() {
         return Err("a package's header has no name".to_owned());

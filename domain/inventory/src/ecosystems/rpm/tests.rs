@@ -31,6 +31,9 @@ fn a_header_tells_the_package_and_which_of_its_files_matter() {
     let package = header::package(&bash(), want_by_language).unwrap().unwrap();
     assert_eq!((package.name.as_str(), package.evr().as_str()), ("bash", "2:5.1.8-4.el9"));
     assert_eq!(package.files, ["usr/lib/node_modules/a/package.json"]);
+    let spaced = header(&[(1000, 6, 1, b" a\n\0"), (1001, 6, 1, b"1\r\0"), (1002, 6, 1, b"\t2\0")]);
+    let package = header::package(&spaced, want_by_language).unwrap().unwrap();
+    assert_eq!((package.name.as_str(), package.evr().as_str()), ("a", "1-2"));
     let key = header(&[(1000, 6, 1, b"gpg-pubkey\0")]);
     assert_eq!(header::package(&key, want_by_language), Ok(None));
     assert!(header::package(&header(&[]), want_by_language).is_err());
