@@ -4,6 +4,7 @@
 
 #![expect(unsafe_code, reason = "the counters are handed over as pointers")]
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 /// Where the counters are, as numbers: first and end of each array.
@@ -22,18 +23,9 @@ extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, end: *mut u8) {
 
 /// What was seen to run so far: of each counter the orders of its numbers, as bits.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    orders: Vec<u8>,
-    /// How often something runs makes no difference.
-    only_places: bool,
-}
+pub(crate) struct Seen(Vec<u8>);
 
 impl Seen {
-    /// Takes everything as new that was not reached before, and nothing else.
-    pub(crate) fn only_places() -> Self {
-        Self { only_places: true, ..Self::default() }
-    }
-
     /// Whether there are counters at all.
     pub(crate) fn is_guided() -> bool {
         ARRAYS.lock().is_ok_and(|arrays| !arrays.is_empty())
@@ -48,25 +40,35 @@ impl Seen {
     pub(crate) fn learn(&mut self) -> bool {
         let (mut is_new, mut first) = (false, 0);
         arrays(|array| {
-            self.orders.resize(self.orders.len().max(first + array.len()), 0);
-            for (counted, seen) in array.chunks(CHUNK).zip(self.orders[first..].chunks_mut(CHUNK)) {
+            self.0.resize(self.0.len().max(first + array.len()), 0);
+            for (counted, seen) in array.chunks(CHUNK).zip(self.0[first..].chunks_mut(CHUNK)) {
                 if counted.iter().any(|&times| times != 0) {
-                    is_new |= learn(counted, seen, self.only_places);
+                    is_new |= learn(counted, seen);
                 }
             }
             first += array.len();
         });
         is_new
     }
+
+    /// The places that ran since [`start`](Self::start).
+    pub(crate) fn places() -> BTreeSet<usize> {
+        let (mut places, mut first) = (BTreeSet::new(), 0);
+        arrays(|array| {
+            places.extend((first..).zip(array.iter()).filter(|(_, times)| **times != 0).map(|(at, _)| at));
+            first += array.len();
+        });
+        places
+    }
 }
 
 /// Most code does not run: so much of it is passed over at a time.
 const CHUNK: usize = 64;
 
-fn learn(counted: &[u8], seen: &mut [u8], only_places: bool) -> bool {
+fn learn(counted: &[u8], seen: &mut [u8]) -> bool {
     let mut is_new = false;
     for (&times, seen) in counted.iter().zip(seen).filter(|(times, _)| **times != 0) {
-        let order = if only_places { 1 } else { 1 << times.ilog2() };
+        let order = 1 << times.ilog2();
         is_new |= *seen & order == 0;
         *seen |= order;
     }

@@ -1,6 +1,8 @@
 //! The loop: what was kept, then mutations of it, each within limits of time and memory.
 
 use std::any::Any;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -30,8 +32,9 @@ const HELD_BYTES: usize = 256 << 20;
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// After this it is taken to hang.
 const HANG: Duration = Duration::from_secs(120);
-/// Larger inputs are not worth keeping.
+/// Larger inputs are not worth keeping, nor are more than these of a target.
 const KEPT_BYTES: usize = 4096;
+const KEPT_INPUTS: usize = 24;
 /// How long an input that fails is made smaller.
 const SHRINKING: Duration = Duration::from_secs(10);
 
@@ -146,7 +149,8 @@ impl Session {
 
     fn fail(&self, input: &[u8], why: &str, origin: &str) -> ! {
         let small = self.trial.shrink(input);
-        let kept = corpus::keep(self.target.name, "failure", &small).map(|path| path.display().to_string());
+        let kept =
+            corpus::keep(self.target.name, corpus::FAILURE, &small).map(|path| path.display().to_string());
         let kept = kept.unwrap_or_else(|error| format!("nowhere: {error}"));
         panic!(
             "{} ({origin}, input {} of this run) fails: {why}\nkept in {kept}",
@@ -162,19 +166,31 @@ impl Session {
         }
     }
 
-    /// The smallest inputs that together reach all that was reached.
+    /// Of what was found only the few small inputs that together reach most of what the rest of the corpus does not.
     fn keep_what_reaches_most(&mut self) {
-        let mut pool = std::mem::take(&mut self.pool);
-        pool.sort_by_key(Vec::len);
-        self.seen = Seen::only_places();
-        for input in corpus::read(self.target.name).into_iter().map(|(_, input)| input) {
-            drop(self.try_input(&input));
+        corpus::forget_found(self.target.name).expect("the corpus can be written");
+        let kept: Vec<Vec<u8>> = corpus::read(self.target.name).into_iter().map(|(_, input)| input).collect();
+        let mut reached: BTreeSet<usize> = BTreeSet::new();
+        for input in kept.iter().chain(&(self.target.seeds)()) {
+            reached.extend(self.places(input));
         }
-        for input in pool.iter().filter(|input| input.len() <= KEPT_BYTES) {
-            if self.try_input(input) == Ok(true) {
-                corpus::keep(self.target.name, "found", input).expect("the corpus can be written");
-            }
+        let pool = std::mem::take(&mut self.pool);
+        let small = pool.iter().filter(|input| input.len() <= KEPT_BYTES);
+        let mut found: Vec<(&Vec<u8>, BTreeSet<usize>)> =
+            small.map(|input| (input, &self.places(input) - &reached)).collect();
+        for _ in 0..KEPT_INPUTS {
+            found.retain(|(_, places)| !places.is_empty());
+            let most = found.iter().max_by_key(|(input, places)| (places.len(), Reverse(input.len())));
+            let Some((input, places)) = most.cloned() else { break };
+            corpus::keep(self.target.name, corpus::FOUND, input).expect("the corpus can be written");
+            found.iter_mut().for_each(|(_, others)| *others = &*others - &places);
         }
+    }
+
+    fn places(&self, input: &[u8]) -> BTreeSet<usize> {
+        Seen::start();
+        drop(self.trial.check(input));
+        Seen::places()
     }
 }
 
@@ -193,7 +209,7 @@ impl Trial {
         if let Ok(deadly) = fs::read(&running)
             && !deadly.is_empty()
         {
-            corpus::keep(target.name, "failure", &deadly)?;
+            corpus::keep(target.name, corpus::FAILURE, &deadly)?;
         }
         let (file, beat) = (File::create(&running)?, Arc::default());
         watch(target.name, running.clone(), &beat);
@@ -276,7 +292,7 @@ fn watch(target: &'static str, running: PathBuf, beat: &Arc<AtomicU64>) {
 
 #[expect(clippy::print_stderr, reason = "the last word of a process that hangs")]
 fn give_up(target: &str, running: &Path) -> ! {
-    let kept = fs::read(running).and_then(|input| corpus::keep(target, "failure", &input));
+    let kept = fs::read(running).and_then(|input| corpus::keep(target, corpus::FAILURE, &input));
     eprintln!("{target}: an input takes more than {HANG:?}; kept in {kept:?}");
     process::abort();
 }

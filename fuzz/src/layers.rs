@@ -87,10 +87,14 @@ pub(crate) fn check(sbom: &Sbom) {
         assert!(!component.name.is_empty() && !component.version.is_empty(), "{component:?}");
         assert!(!component.locations.is_empty(), "{component:?}");
         for text in [&component.name, &component.version].into_iter().chain(paths(component)) {
-            assert!(!text.contains(char::is_control), "a terminal could misread {component:?}");
+            assert!(!text.contains(misleads), "a reader could be misled by {component:?}");
         }
     }
     check_written(sbom);
+}
+
+fn misleads(c: char) -> bool {
+    c.is_control() || "\u{202e}\u{2066}\u{2028}\u{200f}".contains(c)
 }
 
 fn paths(component: &model::Component) -> impl Iterator<Item = &String> {

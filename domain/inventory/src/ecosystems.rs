@@ -210,5 +210,5 @@ pub(crate) fn condense(path: &[u8], content: Vec<u8>) -> Vec<u8> {
 fn word(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let fits = !text.is_empty() && text.len() <= Limits::DEFAULT.word_bytes;
-    (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    (fits && !text.chars().any(path::misleads)).then(|| text.to_owned())
 }

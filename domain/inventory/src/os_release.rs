@@ -3,6 +3,7 @@
 use model::Distro;
 
 use crate::limits::Limits;
+use crate::path;
 
 /// Where it is looked for, the first one first.
 pub(crate) const PLACES: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
@@ -27,7 +28,7 @@ pub(crate) fn parse(content: &[u8]) -> Option<Distro> {
 }
 
 fn is_word(value: &str) -> bool {
-    !value.is_empty() && value.len() <= Limits::DEFAULT.word_bytes && !value.chars().any(char::is_control)
+    !value.is_empty() && value.len() <= Limits::DEFAULT.word_bytes && !value.chars().any(path::misleads)
 }
 
 /// Takes quotes off, and backslashes inside double quotes.

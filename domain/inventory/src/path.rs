@@ -49,16 +49,19 @@ pub(crate) fn below<'a>(path: &'a [u8], dir: &[u8]) -> Option<&'a [u8]> {
     path.strip_prefix(dir).filter(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-/// For people and for documents: control characters and bytes that are not UTF-8 as `\xNN`.
+/// What makes a reader see other text than there is: control characters, and those that turn its direction or end a
+/// line (Unicode Technical Report 36, "Bidirectional Text Spoofing").
+pub(crate) fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// For people and for documents: what misleads, and bytes that are not UTF-8, as `\xNN`.
 pub(crate) fn printable(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() {
-                escape(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes())
-            } else {
-                text.push(c)
-            }
+            if misleads(c) { escape(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes()) } else { text.push(c) }
         }
         escape(&mut text, chunk.invalid());
     }
@@ -102,5 +105,6 @@ mod tests {
     fn what_a_terminal_could_misread_is_escaped() {
         assert_eq!(printable("é/\u{1b}[2J\n".as_bytes()), "é/\\x1b[2J\\x0a");
         assert_eq!(printable(b"a\xff\xfe"), "a\\xff\\xfe");
+        assert_eq!(printable("gpj.\u{202e}exe".as_bytes()), "gpj.\\xe2\\x80\\xaeexe");
     }
 }
