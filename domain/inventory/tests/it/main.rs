@@ -5,6 +5,7 @@
 mod bad_images;
 mod composing;
 mod executables;
+mod hostile;
 mod layers;
 mod overlay_model;
 mod package_databases;
