@@ -133,7 +133,7 @@ async fn a_finding_is_ignored_with_a_reason_and_until_a_day() {
     assert_eq!(ignored.code, 0, "{ignored:?}");
     assert!(ignored.out.contains("no route (until 2126-01-01)"), "{ignored:?}");
     let json = scan("2126-01-01", &["-o", "json"]).await.json();
-    let ignored = ["CVE-2026-90003", "CVE-2026-90001", "CVE-2026-90002"];
+    let ignored = ["CVE-2026-90001", "CVE-2026-90002", "CVE-2026-90003"];
     assert_eq!(texts(&json["suppressed"], "vulnerability"), ignored);
     assert_eq!(json["findings"], serde_json::json!([]));
     let over = scan("2026-01-01", &[]).await;

@@ -39,7 +39,8 @@ pub(super) fn distro_of_packages(components: &[Component]) -> Option<Distro> {
     };
     let mut named = components.iter().filter(|c| c.kind.is_of_distro()).filter_map(of);
     let first = named.next()?;
-    let (id, version) = named.all(|other| other == first).then_some(first)?;
+    let (id, version) =
+        named.all(|other| other == first).then_some(first).filter(|(id, _)| !id.is_empty())?;
     Some(distro(Distro { id, version, codename: None }))
 }
 
