@@ -1,7 +1,7 @@
 //! How fast layers are read beside what cannot be avoided: decompressing the same bytes and taking the
 //! two digests of them. Also how much faster two threads are than one, and the peak memory of reading whole images.
 //!
-//! `cargo run --release -p bench --no-default-features --bin layers -- [--rounds N] LAYOUT…` (OCI layout directories)
+//! `cargo run --release -p bench --no-default-features --bin layers -- [--rounds N] [--times N] LAYOUT…` (OCI layout directories)
 
 #![expect(clippy::print_stdout, reason = "its output is the measurement")]
 
@@ -18,17 +18,19 @@ use sha2::{Digest as _, Sha256};
 
 struct Arguments {
     rounds: usize,
+    /// How often each image's layers are there, so that there are many.
+    times: usize,
     layouts: Vec<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { rounds, layouts } = arguments()?;
+    let Arguments { rounds, times, layouts } = arguments()?;
     println!(
         "| image | layers | compressed MB | archive MB | bare MB/s | pass MB/s | pass of bare | 2 threads | peak MB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for layout in layouts {
-        measure(&layout, rounds).with_context(|| format!("measuring {}", layout.display()))?;
+        measure(&layout, rounds, times).with_context(|| format!("measuring {}", layout.display()))?;
     }
     Ok(())
 }
@@ -39,15 +41,19 @@ fn arguments() -> anyhow::Result<Arguments> {
     if given.next_if_eq("--rounds").is_some() {
         rounds = given.next().context("--rounds needs a number")?.parse()?;
     }
+    let mut times = 1;
+    if given.next_if_eq("--times").is_some() {
+        times = given.next().context("--times needs a number")?.parse()?;
+    }
     let layouts: Vec<PathBuf> = given.map(PathBuf::from).collect();
     if layouts.is_empty() || rounds == 0 {
-        bail!("usage: layers [--rounds N] LAYOUT...");
+        bail!("usage: layers [--rounds N] [--times N] LAYOUT...");
     }
-    Ok(Arguments { rounds, layouts })
+    Ok(Arguments { rounds, times, layouts })
 }
 
-fn measure(layout: &Path, rounds: usize) -> anyhow::Result<()> {
-    let layers = layers_of(layout)?;
+fn measure(layout: &Path, rounds: usize, times: usize) -> anyhow::Result<()> {
+    let layers = vec![layers_of(layout)?; times].concat();
     let archive: u64 = layers.iter().map(|layer| bare(layout, layer)).sum::<Result<_, _>>()?;
     let (mut plain, mut passes, mut ratios, mut scaling) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {

@@ -10,7 +10,7 @@ mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use model::Digest;
 
@@ -118,16 +118,40 @@ pub fn read_layer(
     read_layer_also(reader, descriptor, limits, &Large::default(), Also::default())
 }
 
-/// What several readers of one image share: only one of them holds a large file at a time.
+/// What several readers of one image may hold of files at a time, together.
 #[derive(Debug, Default)]
-pub(crate) struct Large(Mutex<()>);
+pub(crate) struct Large {
+    held: Mutex<u64>,
+    less: Condvar,
+}
+
+/// What one reader holds; it gives it back when dropped.
+struct Turn<'a> {
+    of: &'a Large,
+    bytes: u64,
+}
 
 impl Large {
-    /// Files below this are held without asking.
-    const BYTES: u64 = 8 << 20;
+    /// So many bytes; what is more than that is held when nothing else is.
+    const BYTES: u64 = 80 << 20;
+    /// A file of so few bytes does not matter.
+    const SMALL: u64 = 8 << 20;
 
-    fn turn(&self, size: u64) -> Option<MutexGuard<'_, ()>> {
-        (size > Self::BYTES).then(|| self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Waits until there is room for so many bytes. A reader takes one turn at a time, so none waits for itself.
+    fn turn(&self, bytes: u64) -> Turn<'_> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |held: &mut u64| *held > 0 && held.saturating_add(bytes) > Self::BYTES;
+        let mut held = self.less.wait_while(held, is_full).unwrap_or_else(PoisonError::into_inner);
+        *held = held.saturating_add(bytes);
+        Turn { of: self, bytes }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = held.saturating_sub(self.bytes);
+        self.of.less.notify_all();
     }
 }
 
@@ -307,7 +331,7 @@ impl Sieve<'_> {
             self.rooms = Some((least.min(room), most.max(room)));
         }
         let plan = executable::plan(entry.size, entries.start(HEAD_BYTES)?, room);
-        let _turn = self.large.turn(entry.size);
+        let _turn = self.large.turn(plan.iter().map(|range| range.end - range.start).sum());
         let parts = entries.parts(&plan)?;
         let notes = ecosystems::look_into(&Executable::new(Held::new(entry.size, parts)));
         Ok((!notes.is_empty()).then(|| Item::Executable(notes.into())))
@@ -327,12 +351,14 @@ impl Sieve<'_> {
             return self.refuse(path, &format!("has {} bytes, over {limit}", entry.size));
         }
         let name = if ecosystems::want(path) { Some(path.to_vec()) } else { self.also.names_of(path).next() };
-        let takes = |name: &Vec<u8>| ecosystems::condensing_bytes(name, entry.size);
-        let mut turn = self.large.turn(entry.size);
+        let takes = name.as_ref().map_or(0, |name| ecosystems::condensing_bytes(name, entry.size));
+        let takes = takes.max(entry.size);
+        // A small file is not waited for in its turn: while its layer comes slowly, others may be read.
+        let early = entry.size > Large::SMALL;
+        let mut turn = early.then(|| self.large.turn(takes));
         let body = entries.body()?;
-        // Only now: while a layer is waited for, others may be read.
-        if turn.is_none() {
-            turn = self.large.turn(name.as_ref().map_or(0, takes));
+        if !early {
+            turn = Some(self.large.turn(takes));
         }
         let _turn = turn;
         Ok(Some(match name {
