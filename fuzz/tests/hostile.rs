@@ -6,6 +6,7 @@ use std::io::{self, Read, Write as _};
 use std::num::NonZero;
 use std::slice::from_ref;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use fuzz::memory::most_held;
 use fuzz::tar::{Entry, archive};
@@ -310,4 +311,28 @@ fn bombs_of_both_compressions_end_early() {
         let error = scan_within(kind, from_ref(&layer), |_| Ok(blob.as_slice())).unwrap_err();
         assert_eq!((error.reason, error.layer), (Reason::LimitExceeded, layer.digest));
     }
+}
+
+#[test]
+fn deep_paths_are_not_walked_again_for_every_layer_above() {
+    let deep = |name: &str| format!("{}{name}", "d/".repeat(1900));
+    let files = |n: usize| Entry::file(deep(&format!("{n}.egg-info")).as_bytes(), b"Name: a\nVersion: 1\n");
+    let lowest = archive(&(0..3000).flat_map(files).collect::<Vec<_>>());
+    let above = |n| archive(&Entry::file(deep(&format!("above-{n}")).as_bytes(), b""));
+    let archives: Vec<Vec<u8>> = std::iter::once(lowest).chain((0..40).map(above)).collect();
+    let layers: Vec<LayerDescriptor> = archives
+        .iter()
+        .map(|archive| describe(archive, media_type::OCI_LAYER, Digest::of(archive)))
+        .collect();
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = |layer: &LayerDescriptor| layers.iter().position(|other| other == layer).unwrap();
+    let time = |count: usize| {
+        let started = Instant::now();
+        let open = |layer: &LayerDescriptor| Ok(archives[at(layer)].as_slice());
+        let sbom = scan_within("deep paths", &layers[..count], open).unwrap();
+        assert_eq!(sbom.components[0].locations.len(), 3000);
+        started.elapsed()
+    };
+    let (alone, below_others) = (time(1), time(archives.len()));
+    assert!(below_others < 12 * alone, "{alone:?} alone, {below_others:?} below forty layers");
 }

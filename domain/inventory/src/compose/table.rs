@@ -69,7 +69,8 @@ impl<'a> Table<'a> {
                 };
                 upper.push((path, Slot { layer: number, item: below.map_or(item, |slot| slot.item) }));
             }
-            slots.retain(|path, _| !layer.nodes.hide(path));
+            let mut hiding = layer.nodes.hiding();
+            slots.retain(|path, _| !hiding.hides(path));
             slots.extend(upper);
         }
         Self { layers, links: Budget::new(&Limits::DEFAULT), slots }
@@ -167,9 +168,9 @@ impl<'a> Table<'a> {
     fn refused(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
-            let above = &self.layers[at + 1..];
+            let mut above: Vec<_> = self.layers[at + 1..].iter().map(|layer| layer.nodes.hiding()).collect();
             for (path, why) in &layer.refused {
-                if layer.nodes.has_leaf(path) && !above.iter().any(|upper| upper.nodes.hide(path)) {
+                if layer.nodes.has_leaf(path) && !above.iter_mut().any(|upper| upper.hides(path)) {
                     problems.push(problem(u32::try_from(at).unwrap_or(u32::MAX), path, why));
                 }
             }

@@ -110,28 +110,68 @@ impl Nodes {
         self.has(self.find(path), Mark::Dir)
     }
 
-    /// Whether the layer hides what a lower layer has at the path, which is no directory.
-    pub(crate) fn hide(&self, path: &[u8]) -> bool {
-        let mut dir = Self::ROOT;
-        for name in path::components(path) {
-            if self.has(dir, Mark::Opaque) {
-                return true;
-            }
-            let node = self.child(dir, name);
-            if self.has(node, Mark::Leaf) || self.has(node, Mark::Whiteout) {
-                return true;
-            }
-            if !self.has(node, Mark::Dir) {
-                return false; // Nothing of this layer is at or below here.
-            }
-            dir = node;
-        }
-        true // A directory of this layer took the place of a leaf.
+    /// Asks for one path after another whether the layer hides it.
+    pub(crate) const fn hiding(&self) -> Hiding<'_> {
+        Hiding { nodes: self, last: Vec::new(), dirs: Vec::new(), decided: None }
     }
 
     fn find(&self, path: &[u8]) -> Node {
         path::components(path).fold(Self::ROOT, |dir, name| self.child(dir, name))
     }
+}
+
+/// What a layer hides of the layers below it. What a path shares with the one before is not walked again: a hostile
+/// image has thousands of files, hundreds of layers, and all of them thousands of directories deep.
+pub(crate) struct Hiding<'n> {
+    nodes: &'n Nodes,
+    last: Vec<u8>,
+    /// The directories of the last path that the layer has, too, and where in it their names end.
+    dirs: Vec<(usize, Node)>,
+    /// The answer for whatever is at or below this part of the last path.
+    decided: Option<(usize, bool)>,
+}
+
+impl Hiding<'_> {
+    /// Whether the layer hides what a lower layer has at the clean path, which is no directory.
+    pub(crate) fn hides(&mut self, path: &[u8]) -> bool {
+        let shared = shared(&self.last, path);
+        let covers = |end: usize| end <= shared && path.get(end).is_none_or(|&byte| byte == b'/');
+        if let Some((_, answer)) = self.decided.filter(|(end, _)| covers(*end)) {
+            return answer;
+        }
+        while self.dirs.pop_if(|(end, _)| !covers(*end)).is_some() {}
+        self.last.clear();
+        self.last.extend_from_slice(path);
+        self.decided = self.decide(path);
+        self.decided.is_none_or(|(_, answer)| answer) // A directory of this layer took the place of a leaf.
+    }
+
+    fn decide(&mut self, path: &[u8]) -> Option<(usize, bool)> {
+        loop {
+            let (end, dir) = self.dirs.last().copied().unwrap_or((0, Nodes::ROOT));
+            if self.nodes.has(dir, Mark::Opaque) {
+                return Some((end, true));
+            }
+            let start = if end == 0 { 0 } else { end + 1 };
+            let name = path.get(start..)?.split(|&byte| byte == b'/').next()?;
+            let (end, node) = (start + name.len(), self.nodes.child(dir, name));
+            if self.nodes.has(node, Mark::Leaf) || self.nodes.has(node, Mark::Whiteout) {
+                return Some((end, true));
+            }
+            if !self.nodes.has(node, Mark::Dir) {
+                return Some((end, false)); // Nothing of this layer is at or below here.
+            }
+            self.dirs.push((end, node));
+        }
+    }
+}
+
+/// How many bytes two paths begin with alike.
+fn shared(one: &[u8], other: &[u8]) -> usize {
+    const STEP: usize = 64;
+    let steps = one.chunks_exact(STEP).zip(other.chunks_exact(STEP)).take_while(|(a, b)| a == b).count();
+    let start = steps * STEP;
+    start + one[start..].iter().zip(&other[start..]).take_while(|(a, b)| a == b).count()
 }
 
 fn hash(seed: u64, bytes: &[u8]) -> u64 {
@@ -166,12 +206,13 @@ mod tests {
         for (path, mark) in marks {
             add(&mut nodes, path, *mark);
         }
-        for path in hidden {
-            assert!(nodes.hide(path.as_bytes()), "{path} shows through {marks:?}");
+        let (mut anew, mut going_on) = (Vec::new(), nodes.hiding());
+        let all = hidden.iter().map(|path| (path, true)).chain(visible.iter().map(|path| (path, false)));
+        for (path, is_hidden) in all.clone().chain(all.rev()) {
+            anew.push((path, nodes.hiding().hides(path.as_bytes()), is_hidden));
+            assert_eq!(going_on.hides(path.as_bytes()), is_hidden, "{path} in {marks:?}, after {anew:?}");
         }
-        for path in visible {
-            assert!(!nodes.hide(path.as_bytes()), "{path} is hidden by {marks:?}");
-        }
+        assert!(anew.iter().all(|(_, found, expected)| found == expected), "{anew:?} in {marks:?}");
     }
 
     #[test]
