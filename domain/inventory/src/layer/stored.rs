@@ -14,9 +14,12 @@ use crate::ecosystems::Note;
 /// A layer that takes more than this is not worth keeping, nor believed when it is given back.
 const BYTES: u64 = 64 << 20;
 const LEVEL: i32 = 3;
+/// Raised when these bytes change their form: then nobody reads older ones for something that they are not.
+const FORM: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    form: u32,
     marks: Vec<u64>,
     renewed: Vec<(u64, u64)>,
     items: Vec<(Vec<u8>, StoredItem)>,
@@ -45,6 +48,7 @@ impl Layer {
         }
         let (marks, renewed) = self.nodes.to_numbers();
         let stored = Stored {
+            form: FORM,
             marks,
             renewed,
             items: self.items.iter().map(|(path, item)| (path.clone(), item.into())).collect(),
@@ -59,8 +63,8 @@ impl Layer {
     pub fn restore(bytes: &[u8]) -> Option<Self> {
         let mut plain = Vec::new();
         zstd::Decoder::new(bytes).ok()?.take(BYTES).read_to_end(&mut plain).ok()?;
-        let Stored { marks, renewed, items, refused, kept_bytes, rooms } =
-            postcard::from_bytes(&plain).ok()?;
+        let stored = postcard::from_bytes(&plain).ok().filter(|stored: &Stored| stored.form == FORM)?;
+        let Stored { marks, renewed, items, refused, kept_bytes, rooms, .. } = stored;
         let items = items.into_iter().map(|(path, item)| Some((path, item.restore()?)));
         Some(Self {
             nodes: Nodes::from_numbers(marks, renewed),
@@ -153,6 +157,14 @@ mod tests {
             wrong[at] ^= 0xff;
             drop(Layer::restore(&wrong));
         }
+    }
+
+    #[test]
+    fn bytes_of_another_form_are_refused() {
+        let mut plain = zstd::decode_all(layer().store().unwrap().as_slice()).unwrap();
+        assert_eq!(plain[0], 1, "the form comes first");
+        plain[0] = 2;
+        assert!(Layer::restore(&zstd::encode_all(plain.as_slice(), LEVEL).unwrap()).is_none());
     }
 
     #[test]
