@@ -166,13 +166,19 @@ async fn walk(cluster: &mut TestCluster, zombie: usize, hold: Hold) -> i64 {
     let truth = cluster.truth().clone();
     let dead = format!("select count(*) from cluster.node where name = '{name}' and state = 'dead'");
     eventually(SOON, "the node is declared dead", || async { truth.number(&dead).await == 1 }).await;
+    // Its peers would declare it dead again before it has tried: nobody may until it falls.
     let rise = "create table public.grave as select gen, ended_at from cluster.node where state = 'dead';
-                update cluster.node n set state = 'up', ended_at = null from public.grave g where g.gen = n.gen";
+                update cluster.node n set state = 'up', ended_at = null from public.grave g where g.gen = n.gen;
+                create function public.keep() returns trigger language plpgsql as
+                    $$ begin return null; end $$;
+                create trigger keep before update on cluster.node for each row when (new.state = 'dead')
+                    execute function public.keep()";
     truth.run(rise).await;
     drop(hold);
     cluster.nodes()[zombie].thaw();
     let tried = tries(&truth).await;
-    let fall = "update cluster.node n set state = 'dead', ended_at = g.ended_at
+    let fall = "drop trigger keep on cluster.node;
+                update cluster.node n set state = 'dead', ended_at = g.ended_at
                 from public.grave g where g.gen = n.gen";
     truth.run(fall).await;
     let zombie = &mut cluster.nodes_mut()[zombie];
