@@ -1,6 +1,7 @@
 //! Feeds: advisories with what is made of them up to the report, and what is known beside them.
 
 use advisory::enrichment::Enrichment;
+use advisory::formats::Piece;
 use advisory::jsonl::{self, Content};
 use advisory::{Advisory, Limits, formats};
 use evaluation::{Index, evaluate, explain, findings_digest};
@@ -58,6 +59,27 @@ pub(super) const WORDS: &[&str] = &[
     "NaN",
     "inf",
     "0.5",
+    "packages",
+    "pkg",
+    "secfixes",
+    "distroversion",
+    "reponame",
+    "urlprefix",
+    "releases",
+    "bookworm",
+    "status",
+    "fixed_version",
+    "nodsa_reason",
+    "urgency",
+    "document",
+    "tracking",
+    "product_tree",
+    "branches",
+    "relationships",
+    "product_id",
+    "known_not_affected",
+    "pkg:rpm/redhat/a@1?epoch=1",
+    "cpe:/o:redhat:enterprise_linux:8",
     "\u{1}",
     "<",
     "&",
@@ -85,11 +107,69 @@ fn feed() -> FeedId {
     "feed".parse().expect("it is a name")
 }
 
-/// An advisory of any format, matched with what it speaks of, and reported.
-pub(super) fn osv(input: &[u8]) {
+pub(super) fn secdb_seeds() -> Vec<Vec<u8>> {
+    let alpine = r#"{"reponame":"main","distroversion":"v3.20","packages":[
+        {"pkg":{"name":"curl","secfixes":{"8.1.0-r0":["CVE-2023-1","CVE-2023-2 XSA-1"],"0":["CVE-2022-9"]}}},
+        {"pkg":{"name":"apk","secfixes":{"2.0-r1":["CVE-2023-2"],"3":null}}},{"pkg":{"name":"none"}}]}"#;
+    let wolfi = r#"{"reponame":"os","urlprefix":"https://packages.wolfi.dev","packages":[
+        {"pkg":{"name":"a","secfixes":{"1":["GHSA-1"]}}}]}"#;
+    let record =
+        r#"{"distroversion":"v3.20","fixes":{"curl":"8.1.0-r0"},"id":"CVE-2023-1","reponame":"main"}"#;
+    [alpine, wolfi, record].map(|text| text.as_bytes().to_vec()).into()
+}
+
+pub(super) fn tracker_seeds() -> Vec<Vec<u8>> {
+    let document = r#"{"a":{"CVE-2024-1":{"description":"x","releases":{
+        "bookworm":{"status":"resolved","fixed_version":"1.0-1","urgency":"not yet assigned"},
+        "trixie":{"status":"open","nodsa_reason":"ignored","urgency":"low"},
+        "sid":{"status":"resolved","fixed_version":"0"}}}},"b":{"CVE-2024-2":{"releases":{}}}}"#;
+    vec![document.as_bytes().to_vec()]
+}
+
+pub(super) fn csaf_seeds() -> Vec<Vec<u8>> {
+    let product = |id: &str, helper: &str| {
+        format!(
+            r#"{{"category":"x","name":"{id}","product":{{"name":"{id}","product_id":"{id}",
+            "product_identification_helper":{{{helper}}}}}}}"#
+        )
+    };
+    let platform = product("EL9", r#""cpe":"cpe:/o:redhat:enterprise_linux:9::baseos""#);
+    let package = product("a-1", r#""purl":"pkg:rpm/redhat/a@1.0-1.el9?arch=src&epoch=1""#);
+    let relation = r#"{"category":"default_component_of","full_product_name":{"name":"x","product_id":"EL9:a-1"},
+        "product_reference":"a-1","relates_to_product_reference":"EL9"}"#;
+    let said = |status: &str| {
+        format!(
+            r#"{{"document":{{"category":"csaf_vex","csaf_version":"2.0","aggregate_severity":{{"text":"Important"}},
+            "tracking":{{"id":"CVE-2024-1","status":"final","initial_release_date":"2024-01-01T00:00:00Z"}}}},
+            "product_tree":{{"branches":[{{"category":"vendor","name":"v","branches":[{platform},{package}]}}],
+            "relationships":[{relation}]}},"vulnerabilities":[{{"cve":"CVE-2024-1","product_status":{{
+            "{status}":["EL9:a-1"]}},"remediations":[{{"category":"no_fix_planned","details":"Will not fix",
+            "product_ids":["EL9:a-1"]}}],"scores":[{{"products":["EL9:a-1"],"cvss_v3":{{"vectorString":
+            "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}}}}]}}]}}"#
+        )
+    };
+    ["fixed", "known_affected", "under_investigation"].map(|status| said(status).into_bytes()).into()
+}
+
+/// Records of a document that are followed: each costs an evaluation.
+const FOLLOWED: usize = 20;
+
+/// A document in every format: taken apart, each advisory matched with what it speaks of, and reported.
+pub(super) fn document(input: &[u8]) {
+    let limits = Limits::default();
     for format in &formats::FORMATS {
-        if let Ok((advisory, _)) = (format.parse)(input, &Limits::default()) {
-            follow(&advisory);
+        let mut records = Vec::new();
+        let split = format.split(input.to_vec(), &limits, &mut |piece| {
+            if let Piece::Record(record) = piece {
+                records.push(record);
+            }
+            records.len() < FOLLOWED
+        });
+        assert!(split.is_ok() || format.splits(), "what is not taken apart does not break off");
+        for record in records {
+            if let Ok((advisory, _)) = (format.parse)(&record, &limits) {
+                follow(&advisory);
+            }
         }
     }
 }
@@ -121,8 +201,17 @@ fn affected_sbom(advisory: &Advisory) -> Sbom {
     }
     components.sort();
     components.dedup();
-    let distro = Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None };
-    Sbom { distro: Some(distro), components, ..Sbom::default() }
+    let kind = components.first().map(|component| component.kind);
+    Sbom { distro: Some(distro(kind)), components, ..Sbom::default() }
+}
+
+fn distro(kind: Option<PackageKind>) -> Distro {
+    let (id, version) = match kind {
+        Some(PackageKind::Apk) => ("alpine", "3.20"),
+        Some(PackageKind::Rpm) => ("rhel", "9"),
+        _ => ("debian", "12"),
+    };
+    Distro { id: id.to_owned(), version: version.to_owned(), codename: None }
 }
 
 fn text(event: &Event) -> &str {
