@@ -383,3 +383,52 @@ impl Sieve<'_> {
 fn contains(path: &[u8], start: &[u8]) -> bool {
     path::components(path).any(|name| name.starts_with(start))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A layer of one path and three kept bytes, some of whose executables had only so much room.
+    fn layer(rooms: Option<(u64, u64)>) -> Layer {
+        let mut nodes = Nodes::default();
+        nodes.make_leaf(Nodes::ROOT, b"a");
+        let (items, refused, also) = (BTreeMap::new(), BTreeMap::new(), Also::default());
+        Layer { nodes, items, refused, kept_bytes: 3, also, rooms }
+    }
+
+    #[test]
+    fn a_layer_is_taken_where_reading_it_again_would_make_no_difference() {
+        let left = |executable_bytes| Limits { executable_bytes, ..Limits::DEFAULT };
+        assert!(layer(None).fits(&left(0)), "no executable was cut");
+        let cut = (64 * MIB, 64 * MIB);
+        assert!(layer(Some(cut)).fits(&left(72 * MIB)));
+        assert!(layer(Some(cut)).fits(&left(65 * MIB)), "the room goes in steps");
+        assert!(!layer(Some(cut)).fits(&left(60 * MIB)), "there is less room now");
+        assert!(!layer(Some(cut)).fits(&left(96 * MIB)), "there is more room now");
+        assert!(!layer(Some(cut)).fits(&left(64 * MIB)), "the room would shrink while it is read");
+        assert!(
+            !layer(Some((48 * MIB, 64 * MIB))).fits(&left(72 * MIB)),
+            "the room shrank while it was read"
+        );
+        assert!(!layer(None).fits(&Limits { paths: 0, ..Limits::DEFAULT }));
+        assert!(!layer(None).fits(&Limits { kept_bytes: 2, ..Limits::DEFAULT }));
+    }
+
+    #[test]
+    fn readers_hold_a_budget_together_and_one_alone_whatever_it_needs() {
+        let large = Large::default();
+        let first = large.turn(Large::BYTES * 3);
+        drop(first);
+        let (half, other) = (large.turn(Large::BYTES / 2), large.turn(Large::BYTES / 2));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| drop(large.turn(1)));
+            assert!(!waiting.is_finished());
+            drop(half);
+            waiting.join().unwrap();
+        });
+        drop(other);
+        assert_eq!(*large.held.lock().unwrap(), 0, "all of it was given back");
+    }
+}
