@@ -336,6 +336,20 @@ pub(super) fn open(path: &Path, choice: &Choice) -> Result<SourceImage, SourceEr
 }
 
 impl SourceImage {
+    /// The image of a manifest, which is called by its digest alone and of which nothing is left out.
+    fn new(
+        manifest: Vec<u8>,
+        media_type: String,
+        config: Vec<u8>,
+        layers: Vec<LayerDescriptor>,
+        blobs: Vec<Blob>,
+        content: Content,
+    ) -> Self {
+        let digest = ImageDigest::new(Digest::of(&manifest));
+        let (names, left_out) = (Vec::new(), Vec::new());
+        Self { digest, manifest, media_type, config, names, layers, blobs, left_out, content }
+    }
+
     /// A reader over a layer's bytes.
     pub(super) fn read_layer(&self, digest: &Digest) -> Result<Box<dyn Read + Send>, SourceError> {
         let blob = self.blobs.iter().find(|blob| blob.digest == *digest);

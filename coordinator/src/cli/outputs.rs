@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::failure::{Exit, Failure};
-use super::screen::Screen;
+use super::screen::{Page, Screen};
 
 /// One output: a format of `F`, and where it goes; `None` is standard output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,20 @@ pub(super) fn check<F: Copy>(outputs: &[Wanted<F>]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Shows something where it is wanted: on the screen, or plainly in a file.
+pub(super) fn show(
+    screen: &mut Screen,
+    file: Option<&PathBuf>,
+    shown: impl FnOnce(&mut Screen) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if file.is_none() {
+        return shown(screen);
+    }
+    let page = Page::default();
+    shown(&mut Screen::plain(Box::new(page.clone())))?;
+    put(screen, file, &page.bytes())
 }
 
 /// Writes bytes where they are wanted.

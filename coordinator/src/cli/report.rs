@@ -15,7 +15,7 @@ use super::failure::{Exit, Failure};
 use super::json::{SCHEMA_VERSION, value};
 use super::list;
 use super::outputs::{self, Wanted};
-use super::screen::{Page, Screen};
+use super::screen::Screen;
 use super::server::{Server, call};
 use super::table::Rows;
 use super::words::{self, count};
@@ -126,13 +126,7 @@ impl ResultOutput {
     /// Writes the result of the image, which is called so.
     pub(super) fn write(&self, report: &Report, name: &str, screen: &mut Screen) -> Result<(), Failure> {
         for Wanted { format, file } in &self.outputs {
-            if file.is_none() {
-                report.show(screen, *format, name)?;
-                continue;
-            }
-            let page = Page::default();
-            report.show(&mut Screen::plain(Box::new(page.clone())), *format, name)?;
-            outputs::put(screen, file.as_ref(), &page.bytes())?;
+            outputs::show(screen, file.as_ref(), |screen| report.show(screen, *format, name))?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use model::{Component, Digest};
 
 use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
-use super::super::screen::{Page, Screen};
+use super::super::screen::Screen;
 use super::super::table::Rows;
 use super::super::words::{NOTHING, count};
 use super::bill::{self, BillFormat};
@@ -62,14 +62,9 @@ impl Sbom {
         .await?;
         for Wanted { format, file } in &outputs {
             let bytes = match format {
-                Format::Table if file.is_none() => {
-                    table(&read.sbom, screen)?;
-                    continue;
-                }
                 Format::Table => {
-                    let page = Page::default();
-                    table(&read.sbom, &mut Screen::plain(Box::new(page.clone())))?;
-                    page.bytes()
+                    outputs::show(screen, file.as_ref(), |screen| table(&read.sbom, screen))?;
+                    continue;
                 }
                 // Canonical JSON, as a node stores it, so that its digest is the verdict's `sbom_digest`.
                 Format::Json => inventory::sbom::document(&read.sbom),

@@ -20,7 +20,7 @@ use time::{Date, OffsetDateTime};
 use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
 use super::super::report::{FindingRow, Gate, findings_table};
-use super::super::screen::{Page, Screen};
+use super::super::screen::Screen;
 use super::super::words::{count, length};
 use super::advisories::{Advisories, Loaded};
 use super::bill::{self, BillFormat};
@@ -126,11 +126,10 @@ impl Scan {
         scanned.remarks.iter().for_each(|remark| screen.say(format!("warning: {remark}")));
         for Wanted { format, file } in &outputs {
             let bytes = match format {
-                Format::Table if file.is_none() => {
-                    scanned.show(screen, show_suppressed)?;
+                Format::Table => {
+                    outputs::show(screen, file.as_ref(), |screen| scanned.show(screen, show_suppressed))?;
                     continue;
                 }
-                Format::Table => scanned.plain(show_suppressed)?,
                 Format::Template => scanned
                     .report
                     .render(&template)
@@ -167,34 +166,32 @@ fn rules(file: Option<&Path>) -> Result<Rules, Failure> {
 }
 
 fn text_of(file: &Path, limit: u64) -> Result<String, Failure> {
-    let failed = |why: String| Failure::new(Exit::Failed, format!("{}: {why}", file.display()));
-    let mut text = String::new();
-    let opened = fs::File::open(file).map_err(|error| failed(error.to_string()))?;
-    opened.take(limit + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-    if text.len() as u64 > limit {
-        return Err(failed(format!("it is larger than {limit} bytes")));
+    String::from_utf8(bytes_of(file, limit)?).map_err(|_| failed(file, "it is not UTF-8"))
+}
+
+fn bytes_of(file: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(file).map_err(|error| failed(file, error))?;
+    opened.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(file, error))?;
+    if bytes.len() as u64 > limit {
+        return Err(failed(file, format_args!("it is larger than {limit} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+fn failed(file: &Path, why: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, format!("{}: {why}", file.display()))
 }
 
 fn enrichment(kev: Option<PathBuf>, epss: Option<PathBuf>) -> Result<Enrichment, Failure> {
     let mut enrichment = Enrichment::default();
-    let failed =
-        |path: &PathBuf, why: String| Failure::new(Exit::Failed, format!("{}: {why}", path.display()));
-    let read = |path: &PathBuf| -> Result<Vec<u8>, Failure> {
-        let size = std::fs::metadata(path).map_err(|error| failed(path, error.to_string()))?.len();
-        if size > CATALOGUE_BYTES {
-            return Err(failed(path, format!("it is larger than {CATALOGUE_BYTES} bytes")));
-        }
-        std::fs::read(path).map_err(|error| failed(path, error.to_string()))
-    };
     if let Some(path) = kev {
-        enrichment.add_kev(&read(&path)?).map_err(|error| failed(&path, error.to_string()))?;
+        let catalogue = bytes_of(&path, CATALOGUE_BYTES)?;
+        enrichment.add_kev(&catalogue).map_err(|error| failed(&path, error))?;
     }
     if let Some(path) = epss {
-        let text =
-            String::from_utf8(read(&path)?).map_err(|_| failed(&path, "it is not UTF-8".to_owned()))?;
-        enrichment.add_epss(&text).map_err(|error| failed(&path, error.to_string()))?;
+        let scores = text_of(&path, CATALOGUE_BYTES)?;
+        enrichment.add_epss(&scores).map_err(|error| failed(&path, error))?;
     }
     Ok(enrichment)
 }
@@ -255,13 +252,6 @@ impl Scanned {
         findings.sort_by_key(|reported| Reverse(reported.finding.severity));
         findings_table(screen, findings.into_iter().map(row))?;
         self.summary(show_suppressed).iter().try_for_each(|line| screen.data(line))
-    }
-
-    /// The table as a file has it.
-    fn plain(&self, show_suppressed: bool) -> Result<Vec<u8>, Failure> {
-        let page = Page::default();
-        self.show(&mut Screen::plain(Box::new(page.clone())), show_suppressed)?;
-        Ok(page.bytes())
     }
 
     /// The last lines: what was counted, how far to trust it, and by which advisories.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use inventory::{
     ArchivedImage, Descriptor, DockerArchive, DocumentError, ImageConfig, ImageManifest, media_type,
 };
-use model::{Digest, ImageDigest};
+use model::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::members::Members;
@@ -51,17 +51,9 @@ fn image(
     let layers = manifest.layers_of(&parsed)?;
     let bytes = manifest.to_bytes();
     let blobs = each_once(all.into_iter());
-    Ok(SourceImage {
-        digest: ImageDigest::new(Digest::of(&bytes)),
-        media_type: manifest.media_type,
-        manifest: bytes,
-        config,
-        names,
-        layers,
-        blobs,
-        left_out: Vec::new(),
-        content: Content::Members(members.clone()),
-    })
+    let content = Content::Members(members.clone());
+    let image = SourceImage::new(bytes, manifest.media_type, config, layers, blobs, content);
+    Ok(SourceImage { names, ..image })
 }
 
 fn descriptor(blob: &Blob) -> Descriptor {

@@ -8,10 +8,12 @@ use inventory::{
     DockerArchive, Document, DocumentError, ImageConfig, ImageIndex, ImageManifest, IndexEntry,
     LayerDescriptor, Platform,
 };
-use model::{Digest, ImageDigest};
+use model::Digest;
 
 use super::members::Members;
-use super::{Blob, Candidate, Choice, Content, DEPTH_MAX, SourceError, SourceImage, pick, too_deep};
+use super::{
+    Blob, Candidate, Choice, Content, DEPTH_MAX, SourceError, SourceImage, each_once, pick, too_deep,
+};
 
 struct Found {
     bytes: Vec<u8>,
@@ -25,28 +27,19 @@ pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImag
     let Found { bytes, manifest } = content;
     let config = blob_document(members, &manifest.config.digest)?;
     let layers = manifest.layers_of(&ImageConfig::parse(&config)?)?;
-    let mut blobs: Vec<Blob> = Vec::new();
-    for layer in &layers {
+    let blob = |layer: &LayerDescriptor| {
         let member = member_of(&layer.digest);
-        if members.size(&member).is_none() {
+        if !members.contains(&member) {
             return Err(SourceError::Missing { what: member });
         }
-        if !blobs.iter().any(|blob| blob.digest == layer.digest) {
-            let LayerDescriptor { digest, media_type, .. } = layer.clone();
-            blobs.push(Blob { digest, size: layer.size, media_type, member });
-        }
-    }
-    Ok(SourceImage {
-        digest: ImageDigest::new(Digest::of(&bytes)),
-        media_type: manifest.media_type,
-        manifest: bytes,
-        config,
-        names,
-        layers,
-        blobs,
-        left_out: Vec::new(),
-        content: Content::Members(members.clone()),
-    })
+        let LayerDescriptor { digest, media_type, size, .. } = layer.clone();
+        Ok(Blob { digest, size, media_type, member })
+    };
+    let blobs = layers.iter().map(blob).collect::<Result<Vec<_>, _>>()?;
+    let blobs = each_once(blobs.into_iter());
+    let content = Content::Members(members.clone());
+    let image = SourceImage::new(bytes, manifest.media_type, config, layers, blobs, content);
+    Ok(SourceImage { names, ..image })
 }
 
 /// The images of a layout for the platform, each once with all its names. What has none for it is passed

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use actors::clients::registry::{Error, Limits as RegistryLimits, Reference, Repository};
 use inventory::{Descriptor, Document, DocumentError, ImageConfig, ImageManifest, Limits, Platform};
-use model::{Digest, ImageDigest};
+use model::Digest;
 use tokio::runtime::Handle;
 
 use super::sign_in::SignIn;
@@ -54,17 +54,9 @@ pub(super) async fn open(
     }
     let names = reference.names();
     let (runtime, here) = (Handle::current(), Mutex::default());
-    Ok(SourceImage {
-        digest: ImageDigest::new(Digest::of(&bytes)),
-        media_type: manifest.media_type,
-        manifest: bytes,
-        config,
-        names,
-        layers,
-        blobs,
-        left_out: Vec::new(),
-        content: Content::Remote(Box::new(Remote { reference, repository, runtime, here })),
-    })
+    let content = Content::Remote(Box::new(Remote { reference, repository, runtime, here }));
+    let image = SourceImage::new(bytes, manifest.media_type, config, layers, blobs, content);
+    Ok(SourceImage { names, ..image })
 }
 
 /// The first manifest or index, from the first place that gives it. What the registry itself says is said.

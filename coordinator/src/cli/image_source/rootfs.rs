@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use inventory::{Descriptor, ImageConfig, ImageManifest, Limits, Platform, media_type};
-use model::{Digest, ImageDigest};
+use model::Digest;
 use rustix::fs::{OFlags, statfs};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -76,17 +76,9 @@ pub(super) fn image_of_one(
     };
     let bytes = manifest.to_bytes();
     let Descriptor { media_type, digest, size } = layer;
-    Ok(SourceImage {
-        digest: ImageDigest::new(Digest::of(&bytes)),
-        layers: manifest.layers_of(&ImageConfig::parse(&config)?)?,
-        media_type: manifest.media_type,
-        manifest: bytes,
-        config,
-        names: Vec::new(),
-        blobs: vec![Blob { digest, size, media_type, member: String::new() }],
-        left_out: Vec::new(),
-        content,
-    })
+    let layers = manifest.layers_of(&ImageConfig::parse(&config)?)?;
+    let blobs = vec![Blob { digest, size, media_type, member: String::new() }];
+    Ok(SourceImage::new(bytes, manifest.media_type, config, layers, blobs, content))
 }
 
 /// The configuration of an image (image-spec, `config.md`). What it runs on is what was asked for: a directory does
