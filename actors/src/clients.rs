@@ -2,3 +2,5 @@
 
 pub mod feeds;
 pub mod registry;
+#[cfg(test)]
+mod test_server;

@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use advisory::formats::by_word;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
 
 use super::*;
+use crate::clients::test_server::{self, answer};
 
 fn client(limits: Limits) -> Feeds {
     // Another test of this process may have installed it.
@@ -49,31 +48,10 @@ fn archive(entries: &[(&str, &[u8])], limits: Limits) -> Result<Vec<Record>, Str
     records.collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// Answers each request in turn with one of `answers`; gives back the requests it saw.
+/// Where a source is that answers so, and the requests it saw.
 async fn serve(answers: Vec<Vec<u8>>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
-    let seen = tokio::spawn(async move {
-        let mut seen = Vec::new();
-        for answer in answers {
-            let (mut connection, _) = listener.accept().await.expect("a client connects");
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                request.push(connection.read_u8().await.expect("a whole request head"));
-            }
-            seen.push(String::from_utf8(request).expect("a request head is text"));
-            // A client that has enough hangs up.
-            let _ = connection.write_all(&answer).await;
-        }
-        seen
-    });
-    (format!("http://{address}/npm/all.zip"), seen)
-}
-
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n", body.len());
-    [head.as_bytes(), body].concat()
+    let (host, seen) = test_server::serve(answers).await;
+    (format!("http://{host}/npm/all.zip"), seen)
 }
 
 async fn open(uri: &str, etag: Option<&str>, limits: Limits) -> Result<Opened, String> {

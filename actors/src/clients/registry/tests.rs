@@ -2,10 +2,8 @@
 
 use std::io::{Read as _, Seek as _};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-
 use super::*;
+use crate::clients::test_server::{answer, cut, serve};
 
 const BLOB: &[u8] = b"sixteen letters.";
 
@@ -17,22 +15,7 @@ struct Server {
 
 impl Server {
     async fn with(answers: Vec<Vec<u8>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let host = listener.local_addr().expect("it is bound").to_string();
-        let seen = tokio::spawn(async move {
-            let mut seen = Vec::new();
-            for answer in answers {
-                let (mut connection, _) = listener.accept().await.expect("a client connects");
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    request.push(connection.read_u8().await.expect("a whole request head"));
-                }
-                seen.push(String::from_utf8(request).expect("a request head is text").to_lowercase());
-                // A client that has enough hangs up.
-                let _ = connection.write_all(&answer).await;
-            }
-            seen
-        });
+        let (host, seen) = serve(answers).await;
         Self { host, seen }
     }
 
@@ -54,18 +37,9 @@ impl Server {
     }
 
     async fn seen(self) -> Vec<String> {
-        self.seen.await.expect("every answer was fetched")
+        let seen = self.seen.await.expect("every answer was fetched");
+        seen.iter().map(|request| request.to_lowercase()).collect()
     }
-}
-
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    cut(status, headers, body, body.len())
-}
-
-/// An answer that promises more than it holds.
-fn cut(status: &str, headers: &str, body: &[u8], length: usize) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
-    [head.as_bytes(), body].concat()
 }
 
 fn ok(body: &[u8]) -> Vec<u8> {
