@@ -1,18 +1,22 @@
-//! Keeps one feed: reads its source when it is due or asked for, and takes in what differs.
+//! Keeps one feed: reads its source when it is due or asked for, carries out what people order, and takes in what
+//! differs.
 //!
-//! A refresh that is interrupted, by a failure or by a move to another node, is taken up again by the
-//! next one; nothing of it shows before it is finished. The sweeper rings when a feed is due.
+//! A refresh that is interrupted, by a failure, by a move to another node or because somebody steered the feed, is
+//! taken up again by the next one; nothing of it shows before it is finished. The sweeper rings when there is
+//! something to do.
 
+mod orders;
 mod reading;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use advisory::formats::{self, Format};
 use cluster::{EntityContext, EntityFactory};
 use model::FeedId;
+use store::feed_control::{self, Fault};
 use store::feeds::{self, Counts, Feed as Row, Finished, Refresh};
-use store::{Fence, Store};
+use store::{Fence, Objects, Store};
 use tokio::sync::mpsc;
 
 use self::reading::{Batch, Listing};
@@ -24,11 +28,14 @@ use crate::{Deps, fence_of, with_causes};
 
 /// Batches that are read ahead of the store.
 const AHEAD: usize = 2;
+/// Between two looks at whether somebody has steered the feed. Within a second nothing more is read.
+const HEED: Duration = Duration::from_millis(300);
 
 struct Feed {
     feed: FeedId,
     fence: Fence,
     store: Store,
+    objects: Objects,
     sources: Feeds,
     limits: advisory::Limits,
 }
@@ -40,6 +47,7 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             feed: context.key.id.parse().ok()?,
             fence: fence_of(context.lease),
             store: deps.store.clone(),
+            objects: deps.objects.clone(),
             sources: deps.sources.clone(),
             limits: deps.config.feeds.records.clone(),
         })
@@ -58,6 +66,8 @@ enum Failure {
     NothingReadable { unreadable: u64 },
     #[error("reading it panicked")]
     Panicked,
+    #[error("the bundle {digest} cannot be read")]
+    Bundle { digest: String, source: std::io::Error },
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -74,29 +84,90 @@ impl Entity for Feed {
     type State = ();
 
     async fn catch_up(&self, (): &mut ()) -> Result<(), Trouble> {
-        let feed = self.row().await?;
-        if !feed.due {
-            return Ok(());
+        while self.step().await? {}
+        Ok(())
+    }
+}
+
+impl Failure {
+    /// What it means to those who are to mend it.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::UnknownFormat(_) => Fault::Unsupported,
+            Self::Source(error) => error.fault(),
+            Self::NothingReadable { .. } | Self::Panicked | Self::Bundle { .. } | Self::Store(_) => {
+                Fault::Failed
+            }
         }
-        let started = Instant::now();
-        let refresh = feeds::begin(&self.store, self.fence, &self.feed).await?;
-        match self.refresh(&feed, &refresh).await {
-            Ok(done) => self.report(&done, started).await,
-            // Ours to repeat, not the source's fault; unless the store refuses the values themselves.
-            Err(Failure::Store(error)) if !matches!(error, store::Error::Conflict { .. }) => {
-                Err(error.into())
-            }
-            Err(failure) => {
-                let reason = with_causes(&failure);
-                tracing::warn!(feed.id = %self.feed, reason, "feed cannot be refreshed");
-                feeds::failed(&self.store, &refresh, &reason).await?;
-                Ok(())
-            }
+    }
+
+    /// What of it is ours to repeat, and not the source's fault.
+    fn ours(self) -> Result<Self, store::Error> {
+        match self {
+            // The store refuses the values themselves.
+            Self::Store(error @ store::Error::Conflict { .. }) => Ok(Self::Store(error)),
+            Self::Store(error) => Err(error),
+            other => Ok(other),
         }
     }
 }
 
 impl Feed {
+    /// Does the next thing there is to do. Answers whether there was one.
+    async fn step(&self) -> Result<bool, Trouble> {
+        let mut tx = self.store.fleet().await?;
+        let feed = feeds::get(&mut tx, &self.feed).await?;
+        let order = store::feed_orders::next_order(&mut tx, &self.feed).await?;
+        tx.commit().await?;
+        match order {
+            Some(order) => self.obey(&feed, &order).await?,
+            None if feed.due => self.read(&feed).await?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn read(&self, feed: &Row) -> Result<(), Trouble> {
+        let started = Instant::now();
+        let refresh = feeds::begin(&self.store, self.fence, &self.feed).await?;
+        match self.heeding(&refresh, self.refresh(feed, &refresh)).await {
+            Ok(done) => self.report(&done, started).await,
+            Err(failure) => {
+                let failure = failure.ours()?;
+                let (fault, reason) = (failure.fault(), with_causes(&failure));
+                tracing::warn!(feed.id = %self.feed, ?fault, reason, "feed cannot be refreshed");
+                feeds::failed(&self.store, &refresh, fault, &reason).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on until somebody steers the feed: then it ends at once, wherever it is.
+    async fn heeding<T>(
+        &self,
+        refresh: &Refresh,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let work = Box::pin(work);
+        tokio::select! {
+            done = work => done,
+            () = self.steered(refresh) => {
+                tracing::info!(feed.id = %self.feed, "stopped reading: somebody steers the feed");
+                Err(store::Error::Stale { entity: "feed" }.into())
+            }
+        }
+    }
+
+    async fn steered(&self, refresh: &Refresh) {
+        loop {
+            tokio::time::sleep(HEED).await;
+            // A store that does not answer is noticed by who writes.
+            if let Ok(true) = feed_control::steered(&self.store, refresh).await {
+                return;
+            }
+        }
+    }
+
     async fn row(&self) -> Result<Row, store::Error> {
         let mut tx = self.store.fleet().await?;
         let row = feeds::get(&mut tx, &self.feed).await?;
@@ -104,9 +175,12 @@ impl Feed {
         Ok(row)
     }
 
+    fn format_of(feed: &Row) -> Result<&'static Format, Failure> {
+        formats::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))
+    }
+
     async fn refresh(&self, feed: &Row, refresh: &Refresh) -> Result<Done, Failure> {
-        let format =
-            formats::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))?;
+        let format = Self::format_of(feed)?;
         match self.sources.open(&feed.source, refresh.cursor.as_deref(), format).await? {
             Opened::Unchanged => {
                 let finished = feeds::finish(&self.store, refresh, refresh.cursor.as_deref(), None).await?;

@@ -10,6 +10,8 @@ pub mod dead_letters;
 pub mod effects;
 mod error;
 pub mod evaluations;
+pub mod feed_control;
+pub mod feed_orders;
 pub mod feeds;
 pub mod findings;
 pub mod images;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use advisory::formats::Format;
 use reqwest::Url;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
+use store::feed_control::Fault;
 use tokio::io::AsyncWriteExt as _;
 
 pub use archive::Archive;
@@ -138,6 +139,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it means to those who are to mend it.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::InvalidSource { .. } | Self::NoClient(_) => Fault::Blocked,
+            Self::Refused { status: 401 | 403 | 407, .. } => Fault::Blocked,
+            Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::Broken { .. }
+            | Self::Unreadable { .. } => Fault::Failed,
+        }
+    }
+
     fn unreadable(place: &str) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let place = place.to_owned();
         move |source| Self::Unreadable { place, source }
@@ -260,14 +274,23 @@ impl Feeds {
         }
         let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let file = self.store(&url, response).await?;
-        let limits = self.limits.of(format);
-        let place = url.to_string();
-        let records = if format.splits() {
-            list(place.clone(), move || archive_or_document(place, file, limits)).await?
-        } else {
-            list(place.clone(), move || Archive::open(place, file, limits)).await?
-        };
+        let records = self.open_file(url.to_string(), file, format).await?;
         Ok(Opened::Records { etag, records })
+    }
+
+    /// Opens a file that is called so, whatever its own bytes say it is. It is read from its beginning.
+    pub async fn open_file(
+        &self,
+        place: String,
+        file: std::fs::File,
+        format: &Format,
+    ) -> Result<Records, Error> {
+        let limits = self.limits.of(format);
+        if format.splits() {
+            list(place.clone(), move || archive_or_document(place, file, limits)).await
+        } else {
+            list(place.clone(), move || Archive::open(place, file, limits)).await
+        }
     }
 
     /// The body in a temporary file that has no name, so it is gone with the last handle.

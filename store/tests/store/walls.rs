@@ -17,6 +17,7 @@ const SHARED: &[&str] = &[
     "cluster.view",
     "scanner.layer_content",
     "vuln.feed",
+    "vuln.feed_order",
     "vuln.latest",
     "vuln.observation",
     "vuln.quarantine",
