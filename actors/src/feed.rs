@@ -38,6 +38,7 @@ struct Feed {
     objects: Objects,
     sources: Feeds,
     limits: advisory::Limits,
+    whole_every: Duration,
 }
 
 pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
@@ -50,6 +51,7 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             objects: deps.objects.clone(),
             sources: deps.sources.clone(),
             limits: deps.config.feeds.records.clone(),
+            whole_every: deps.config.feeds.whole_every,
         })
     })
     .shared()
@@ -181,19 +183,22 @@ impl Feed {
 
     async fn refresh(&self, feed: &Row, refresh: &Refresh) -> Result<Done, Failure> {
         let format = Self::format_of(feed)?;
-        match self.sources.open(&feed.source, refresh.cursor.as_deref(), format).await? {
-            Opened::Unchanged => {
-                let finished = feeds::finish(&self.store, refresh, refresh.cursor.as_deref(), None).await?;
+        let whole = feed.whole_age.is_none_or(|age| age >= self.whole_every);
+        let opened = self.sources.open(&feed.source, refresh.cursor.as_deref(), whole, format).await?;
+        match opened {
+            Opened::Unchanged { cursor } => {
+                let finished = feeds::finish(&self.store, refresh, cursor.as_deref(), None).await?;
                 let counts = Counts { unchanged: feed.advisories, ..Counts::default() };
                 Ok(Done { counts, unreadable: feed.problems, finished })
             }
-            Opened::Records { etag, records } => {
+            Opened::Records { whole, mark, records } => {
                 let (counts, listing) = self.take_in(refresh, records, format).await?;
-                if listing.readable == 0 && (listing.unreadable > 0 || feed.advisories > 0) {
+                let nothing = whole && listing.readable == 0;
+                if nothing && (listing.unreadable > 0 || feed.advisories > 0) {
                     return Err(Failure::NothingReadable { unreadable: listing.unreadable });
                 }
-                let finished =
-                    feeds::finish(&self.store, refresh, etag.as_deref(), Some(&listing.ids)).await?;
+                let (cursor, listed) = (mark.cursor().await, whole.then_some(listing.ids.as_slice()));
+                let finished = feeds::finish(&self.store, refresh, cursor.as_deref(), listed).await?;
                 Ok(Done { counts, unreadable: listing.unreadable, finished })
             }
         }

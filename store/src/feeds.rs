@@ -305,7 +305,10 @@ pub(crate) async fn start(
                refresh = case when f.refreshing then f.refresh else f.refresh + 1 end,
                refreshing = true, attempted_at = clock_timestamp(),
                problems = case when f.refreshing then f.problems else 0 end,
-               cursor = case when f.refreshing then null else f.cursor end
+               -- What an interrupted refresh has written is part of this one, so everything must be read; else nothing is lost.
+               cursor = case when f.refreshing and exists (
+                   select from vuln.observation o where o.feed_id = f.feed_id and o.refresh = f.refresh)
+                   then null else f.cursor end
            where f.feed_id = $1
            returning refresh, revision, done_revision, cursor, steering"#,
         feed.as_str(),
@@ -538,6 +541,7 @@ pub async fn failed(store: &Store, refresh: &Refresh, fault: Fault, reason: &str
     sqlx::query!(
         "update vuln.feed set
              failures = failures + 1, last_error = $2, fault = $4,
+             refreshing = exists (select from vuln.observation o where o.feed_id = $1 and o.refresh = $3),
              fault_at = case when fault = $4 then fault_at else clock_timestamp() end,
              due_at = clock_timestamp()
                     + least(interval_s, 10 * 2 ^ least(failures, 16)) * interval '1 s' * (0.5 + random())

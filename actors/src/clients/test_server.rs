@@ -35,3 +35,22 @@ pub(super) fn cut(status: &str, headers: &str, body: &[u8], length: usize) -> Ve
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
     [head.as_bytes(), body].concat()
 }
+
+/// Answers every request as `answer` says, by its head, for as long as the test runs; gives where.
+pub(super) async fn serve_by(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let host = listener.local_addr().expect("it is bound").to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.expect("a client connects");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(connection.read_u8().await.expect("a whole request head"));
+            }
+            let answer = answer(&String::from_utf8(request).expect("a request head is text"));
+            // A client that has enough hangs up.
+            let _ = connection.write_all(&answer).await;
+        }
+    });
+    host
+}

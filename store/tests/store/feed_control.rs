@@ -81,7 +81,7 @@ async fn a_pinned_feed_keeps_its_snapshot_until_it_is_unpinned(owner: PgPool) {
     let scene = Scene::new(owner).await;
     scene.refresh(&[("A-1", "one")]).await;
     assert_eq!(steer!(scene, pin), SnapshotId(1));
-    scene.world.sql("update vuln.feed set due_at = '-infinity'").await;
+    scene.world.sql("update vuln.feed set due_at = clock_timestamp() - interval '1 day'").await;
     let feed = scene.stored().await;
     assert_eq!((feed.state, feed.pinned, feed.due), (State::Pinned, Some(SnapshotId(1)), false));
     let import = scene.order(bundle("x")).await;
