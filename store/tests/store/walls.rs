@@ -16,9 +16,12 @@ const SHARED: &[&str] = &[
     "cluster.suspicion",
     "cluster.view",
     "scanner.layer_content",
+    "vuln.alias",
+    "vuln.difference",
     "vuln.feed",
     "vuln.latest",
     "vuln.observation",
+    "vuln.origin",
     "vuln.quarantine",
     "vuln.snapshot",
 ];
