@@ -6,6 +6,7 @@ mod deltas;
 mod feeds;
 mod fence;
 mod fixture;
+mod impact;
 mod layers;
 mod members;
 mod motion;
