@@ -15,8 +15,8 @@ use advisory::formats::{self, Format};
 use cluster::{EntityContext, EntityFactory};
 use model::FeedId;
 use store::feed_control::{self, Fault};
-use store::feeds::{self, Counts, Feed as Row, Finished, Refresh};
-use store::{Fence, Objects, Store};
+use store::feeds::{self, Counts, Feed as Row, Finished, Origin, Refresh};
+use store::{Fence, Objects, Store, quarantine};
 use tokio::sync::mpsc;
 
 use self::reading::{Batch, Listing};
@@ -191,11 +191,16 @@ impl Feed {
                 let counts = Counts { unchanged: feed.advisories, ..Counts::default() };
                 Ok(Done { counts, unreadable: feed.problems, finished })
             }
-            Opened::Records { whole, mark, records } => {
+            Opened::Records { whole, etag, mark, records } => {
+                let origin = Origin { mark: etag, ..refresh.origin.clone() };
+                let refresh = &Refresh { origin, ..refresh.clone() };
                 let (counts, listing) = self.take_in(refresh, records, format).await?;
                 let nothing = whole && listing.readable == 0;
                 if nothing && (listing.unreadable > 0 || feed.advisories > 0) {
                     return Err(Failure::NothingReadable { unreadable: listing.unreadable });
+                }
+                if whole {
+                    quarantine::settle(&self.store, refresh, &listing.refused).await?;
                 }
                 let (cursor, listed) = (mark.cursor().await, whole.then_some(listing.ids.as_slice()));
                 let finished = feeds::finish(&self.store, refresh, cursor.as_deref(), listed).await?;

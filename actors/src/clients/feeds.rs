@@ -236,6 +236,8 @@ pub enum Opened {
     Records {
         /// Whether these are all it has, and not only what is new.
         whole: bool,
+        /// What the server calls the state that is read.
+        etag: Option<String>,
         /// The name of this state of the source. Dropped, it ends what is still being fetched.
         mark: Mark,
         /// Read lazily: to be walked on a blocking thread.
@@ -315,13 +317,14 @@ impl Feeds {
             Source::Local(path) => {
                 let (place, limits) = (path.display().to_string(), self.limits.of(format));
                 let records = list(place, move || local(path, limits)).await?;
-                Ok(Opened::Records { whole: true, mark: Mark::Known(None), records })
+                Ok(Opened::Records { whole: true, etag: None, mark: Mark::Known(None), records })
             }
             Source::Web(url) => match self.download(&url, &former, self.limits.download_bytes).await? {
                 Download::Unchanged => Ok(Opened::Unchanged { cursor: former.text() }),
                 Download::File(file, cursor) => {
                     let records = self.open_file(named(&url), file, format).await?;
-                    Ok(Opened::Records { whole: true, mark: Mark::known(&cursor), records })
+                    let etag = cursor.etag.clone().or_else(|| cursor.modified.clone());
+                    Ok(Opened::Records { whole: true, etag, mark: Mark::known(&cursor), records })
                 }
             },
             Source::Bucket(base) => self.bucket(&base, former, whole, format).await,

@@ -7,9 +7,9 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use model::{Digest, SnapshotId, TenantId};
 use store::feed_orders::{self, Bundle, Order, Task};
-use store::feeds::{self, Counts, Feed as Row, Observed, Refresh};
+use store::feeds::{self, Counts, Feed as Row, Observed, Origin, Refresh};
 use store::objects::Blob;
-use store::observations;
+use store::{observations, quarantine};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{Done, Failure, Feed, reading};
@@ -50,6 +50,8 @@ impl Feed {
     /// What was listed then is observed once more; what differs from it now is superseded, what came since is removed.
     /// Without a cursor, so that the source is read whole when the feed is unpinned.
     async fn say_again(&self, refresh: &Refresh, to: SnapshotId) -> Result<Done, Failure> {
+        let origin = Origin { source: format!("snapshot:{}", to.0), ..refresh.origin.clone() };
+        let refresh = &Refresh { origin, ..refresh.clone() };
         let mut reader = observations::current(&self.store, to, Some(self.feed.clone()));
         let (mut counts, mut ids) = (Counts::default(), Vec::new());
         loop {
@@ -86,8 +88,14 @@ impl Feed {
         if listing.readable == 0 {
             return Err(Failure::NothingReadable { unreadable: listing.unreadable });
         }
+        let (source, mark) = (format!("bundle:{}", bundle.name), Some(bundle.digest.to_string()));
+        let origin = Origin { source, mark, ..refresh.origin.clone() };
+        let refresh = &Refresh { origin, ..refresh.clone() };
         let records = self.sources.open_file(bundle.name.clone(), file, format).await?;
         let (counts, listing) = self.take_in(refresh, records, format).await?;
+        if bundle.whole {
+            quarantine::settle(&self.store, refresh, &listing.refused).await?;
+        }
         let whole = bundle.whole.then_some(listing.ids.as_slice());
         let finished = feeds::finish(&self.store, refresh, None, whole).await?;
         Ok(Done { counts, unreadable: listing.unreadable, finished })

@@ -18,10 +18,13 @@ const SHARED: &[&str] = &[
     "scanner.component",
     "scanner.component_key",
     "scanner.layer_content",
+    "vuln.alias",
+    "vuln.difference",
     "vuln.feed",
     "vuln.feed_order",
     "vuln.latest",
     "vuln.observation",
+    "vuln.origin",
     "vuln.quarantine",
     "vuln.snapshot",
 ];

@@ -68,10 +68,10 @@ impl Feeds {
         let place = all.to_string();
         match self.download(&all, &Cursor::default(), self.limits.download_bytes).await? {
             Download::Unchanged => Err(Error::Refused { url: all, status: 304 }),
-            Download::File(file, _) => {
+            Download::File(file, state) => {
                 let records = self.open_file(place, file, format).await?;
                 let cursor = Cursor { bucket: Some(changes.end()), ..mark };
-                Ok(Opened::Records { whole: true, mark: Mark::known(&cursor), records })
+                Ok(Opened::Records { whole: true, etag: state.etag, mark: Mark::known(&cursor), records })
             }
         }
     }
@@ -102,6 +102,7 @@ impl Feeds {
         problems: Vec<Record>,
         mut next: Cursor,
     ) -> Opened {
+        let etag = next.etag.clone();
         let (sender, arrived) = mpsc::channel(AT_ONCE);
         let (tell, told) = oneshot::channel();
         let feeds = self.clone();
@@ -118,7 +119,7 @@ impl Feeds {
             }
         });
         let mark = Mark::Told(told, AbortOnDropHandle::new(fetching));
-        Opened::Records { whole: false, mark, records: Box::new(Arriving(arrived)) }
+        Opened::Records { whole: false, etag, mark, records: Box::new(Arriving(arrived)) }
     }
 
     /// Fetches these, several at once, and hands them on; answers what could not be had. `None`: nobody takes them any

@@ -77,13 +77,15 @@ impl Tarball {
         let mut got = 0;
         while got < block.len() {
             match self.stream.read(&mut block[got..]).map_err(self.ended())? {
-                0 if got == 0 => return Ok(None),
+                // What lists all of a feed must be seen to its end: else the rest would count as removed.
+                0 if got == 0 => return Err(self.broken("it breaks off before its end")),
                 0 => return Err(self.broken("it breaks off within a header")),
                 read => got += read,
             }
         }
-        // Two such blocks end it; what is behind them is nobody's.
+        // Such a block ends it. What is behind is nobody's, but says whether the compression is whole.
         if block.iter().all(|byte| *byte == 0) {
+            io::copy(&mut self.stream, &mut io::sink()).map_err(self.ended())?;
             return Ok(None);
         }
         self.members += 1;

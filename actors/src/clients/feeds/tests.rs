@@ -349,6 +349,7 @@ fn an_archive_that_breaks_off_is_an_error() {
     let tar = tarred(&[("1.json", b"{}"), ("2.json", &[b' '; 600])]);
     let limits = Limits::default();
     let cut = |at: usize| read_file("a.tar", &tar[..at], &limits).unwrap_err();
+    assert_eq!(cut(1024), "cannot read a.tar to its end: it breaks off before its end");
     assert_eq!(cut(1300), "cannot read a.tar to its end: it breaks off within a header");
     assert_eq!(cut(1700), "cannot read a.tar to its end: it breaks off within a member");
     let packed = gzip(&tar);

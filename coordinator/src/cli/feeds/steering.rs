@@ -176,7 +176,7 @@ mod tests {
         };
         let said = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(steer(SteerKind::Pause, |s| s.end_time = end()), said("pause", "done"));
-        assert_eq!(steer(SteerKind::RollBack, |s| s.snapshot = 7), said("roll back snapshot 7", "waits"));
+        assert_eq!(steer(SteerKind::RollBack, |s| s.snapshot = 7), said("roll-back snapshot 7", "waits"));
         let failed = |s: &mut FeedSteer| (s.end_time, s.failure) = (end(), "broken".to_owned());
         assert_eq!(steer(SteerKind::Unregister, failed), said("unregister", "given up: broken"));
         let made = |s: &mut FeedSteer| (s.end_time, s.made_snapshot) = (end(), 9);

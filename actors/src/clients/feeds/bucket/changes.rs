@@ -19,7 +19,7 @@ const PROBLEMS_MAX: usize = 100;
 /// once more.
 const OVERLAP: Duration = Duration::from_secs(3600);
 /// Of so many records that changed at the same moment it is kept that they were read; of more, that none was.
-const THEN_MAX: usize = 10_000;
+const THEN_MAX: usize = 2_000;
 
 /// When each record changed.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -71,7 +71,7 @@ impl Scene {
         let opened = self.feeds.open(&self.uri, cursor, whole, format).await;
         match opened.map_err(|error| error.to_string())? {
             Opened::Unchanged { .. } => Ok(None),
-            Opened::Records { whole, mark, records } => {
+            Opened::Records { whole, mark, records, .. } => {
                 let read = tokio::task::spawn_blocking(|| records.collect::<Result<Vec<_>, _>>());
                 let (mut good, mut bad) = (vec![], vec![]);
                 for record in read.await.expect("no panic").map_err(|error| error.to_string())? {
