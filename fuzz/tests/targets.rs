@@ -52,6 +52,9 @@ targets![
     jsonl,
     kev,
     epss,
+    vex,
+    dsse,
+    key,
     version,
     range,
 ];
