@@ -159,7 +159,7 @@ async fn vex_suppresses_a_finding_and_each_statement_is_answered() {
     let file = user.home().join("app.openvex.json").display().to_string();
     let document = format!(
         r#"{{"@context": "https://openvex.dev/ns/v0.2.0", "@id": "d", "author": "acme", "version": 1,
-        "timestamp": "2026-01-02T00:00:00Z", "statements": [{statements}]}}"#
+        "timestamp": "2024-01-02T00:00:00Z", "statements": [{statements}]}}"#
     );
     std::fs::write(&file, document).unwrap();
 

@@ -171,7 +171,8 @@ impl Directory {
             let name = voice.name.clone();
             return refuse(voice, Doubt::NotTrusted(name));
         }
-        if !self.accepts_unsigned {
+        // Who signs is heard by what he signed: else anybody could speak in his name.
+        if !self.accepts_unsigned || named.is_some_and(|issuer| !issuer.keys.is_empty()) {
             return refuse(voice, doubt);
         }
         let provenance = match channel {

@@ -81,8 +81,10 @@ fn one_of_each(claims: Vec<Claim>, evidence: &[Evidence<'_>], decision: &mut Dec
         // In one document of one time the statement that stands last counts, as it does in a log.
         claims.sort_by_cached_key(|claim| {
             let document = evidence[claim.document].document;
-            let says = (claim.score, Reverse(claim.status), &document.id, &document.version);
-            (claim.precision, claim.timestamp, says, claim.statement)
+            let statement = &document.statements[claim.statement];
+            let text = (&statement.id, statement.justification, &statement.impact, &statement.action);
+            let of = (&document.id, &document.version, claim.statement);
+            (claim.precision, claim.timestamp, claim.score, Reverse(claim.status), of, text)
         });
         let Some(counts) = claims.pop() else { continue };
         let by = Name::of(evidence[counts.document].document, counts.statement);
