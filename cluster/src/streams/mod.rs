@@ -9,6 +9,7 @@ mod bells;
 pub(crate) mod marker;
 mod turns;
 mod valkey;
+mod windows;
 mod work;
 pub(crate) mod work_reader;
 
@@ -23,6 +24,7 @@ pub(crate) use acks::{Ack, Acks};
 pub use bells::Bells;
 pub(crate) use valkey::Valkey;
 pub(crate) use work::Demand;
+pub use windows::Windows;
 pub use work::Work;
 
 /// A bell: who should look, and how urgently.
