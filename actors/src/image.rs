@@ -20,8 +20,8 @@ use crate::effects::Committer;
 use crate::entity::{Entity, Factory, Trouble};
 use crate::failpoint::{self, Point};
 use crate::index_cache::{IndexCache, IndexedSnapshot};
-use crate::places::Places;
 use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICTS};
+use crate::places::Places;
 use crate::{Deps, fence_of};
 
 struct Image {

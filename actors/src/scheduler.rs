@@ -12,10 +12,8 @@ pub mod decide;
 mod planner;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Instant;
 
-use advisory::Limits;
 use cluster::{EntityContext, EntityKey, EntityMessage};
 use model::{RunId, RunKind, RunState, TenantId};
 use ractor::ActorRef;
@@ -29,7 +27,6 @@ use self::cron::Cron;
 pub use self::decide::{Hold, Policy, Step, decide};
 use crate::entity::{Entity, Trouble};
 use crate::failpoint::{self, Point};
-use crate::index_cache::IndexCache;
 use crate::metrics::{PLANNER_DURATION, RUN_IMAGES, RUNS, RUNS_HELD};
 use crate::{Deps, fence_of};
 
@@ -42,8 +39,6 @@ pub(crate) struct Scheduler {
     fence: Fence,
     store: Store,
     policy: Policy,
-    limits: Limits,
-    indexes: IndexCache,
 }
 
 /// The scheduler's key.
@@ -57,8 +52,6 @@ pub(crate) fn make(deps: &Deps, context: EntityContext) -> Option<Scheduler> {
         fence: fence_of(context.lease),
         store: deps.store.clone(),
         policy: deps.config.scheduler.clone(),
-        limits: deps.config.feeds.records.clone(),
-        indexes: deps.indexes.clone(),
     })
 }
 
@@ -175,13 +168,7 @@ impl Scheduler {
 
     async fn plan(&self, run: &Run) -> Result<(), Trouble> {
         let started = Instant::now();
-        let planner = planner::Planner {
-            store: &self.store,
-            fence: self.fence,
-            limits: &self.limits,
-            indexes: &self.indexes,
-            run,
-        };
+        let planner = planner::Planner { store: &self.store, fence: self.fence, run };
         let found = match planner.plan().await {
             // Somebody ended it meanwhile: the next look sees that.
             Err(Trouble::LookAgain) => return Ok(()),
@@ -238,7 +225,8 @@ impl Scheduler {
         let first = effects::first_failure(&mut tx, run.id).await?;
         tx.commit().await?;
         let (image, why) = first.unwrap_or_default();
-        let reason = format!("{} of {} images could not be evaluated; {image}: {why}", counts.failed, counts.images);
+        let reason =
+            format!("{} of {} images could not be evaluated; {image}: {why}", counts.failed, counts.images);
         self.move_to(run.id, RunState::Failed, Some(&reason)).await?;
         ended(run, RunState::Failed, "failed");
         Ok(())
@@ -255,7 +243,8 @@ fn ended(run: &Run, state: RunState, outcome: &'static str) {
     let counts = &run.counts;
     metrics::counter!(RUNS, "outcome" => outcome).increment(1);
     let unchanged = counts.evaluated.saturating_sub(counts.changed);
-    for (result, images) in [("changed", counts.changed), ("unchanged", unchanged), ("failed", counts.failed)] {
+    for (result, images) in [("changed", counts.changed), ("unchanged", unchanged), ("failed", counts.failed)]
+    {
         metrics::counter!(RUN_IMAGES, "result" => result).increment(images);
     }
     tracing::info!(

@@ -122,9 +122,8 @@ pub async fn list(tx: &mut FleetTx) -> Result<Vec<Schedule>, Error> {
 
 /// Forgets a schedule. Its runs go on.
 pub async fn remove(tx: &mut FleetTx, id: &str) -> Result<(), Error> {
-    let done = sqlx::query!("delete from scheduler.schedule where schedule_id = $1", id)
-        .execute(tx.conn())
-        .await?;
+    let done =
+        sqlx::query!("delete from scheduler.schedule where schedule_id = $1", id).execute(tx.conn()).await?;
     if done.rows_affected() == 0 { Err(Error::NotFound { entity: "schedule" }) } else { Ok(()) }
 }
 

@@ -10,6 +10,7 @@ pub mod clients;
 mod cluster;
 mod eventually;
 pub mod feeds;
+pub mod fleet;
 pub mod images;
 pub mod invariants;
 mod node;

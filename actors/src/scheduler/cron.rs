@@ -215,7 +215,16 @@ mod tests {
         for bad in ["", "* * * *", "* * * * * *"] {
             assert_eq!(bad.parse::<Cron>(), Err(InvalidCron::Fields), "{bad}");
         }
-        for bad in ["60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "*/0 * * * *", "5-1 * * * *", "a * * * *"] {
+        for bad in [
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "a * * * *",
+        ] {
             assert!(matches!(bad.parse::<Cron>(), Err(InvalidCron::Field { .. })), "{bad}");
         }
         assert_eq!("0 0 30 2 *".parse::<Cron>(), Err(InvalidCron::Never));

@@ -23,8 +23,8 @@ use crate::key::EntityKey;
 pub(crate) use acks::{Ack, Acks};
 pub use bells::Bells;
 pub(crate) use valkey::Valkey;
-pub(crate) use work::Demand;
 pub use windows::Windows;
+pub(crate) use work::Demand;
 pub use work::Work;
 
 /// A bell: who should look, and how urgently.

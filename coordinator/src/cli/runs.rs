@@ -115,7 +115,9 @@ impl SelectorFlags {
 
 fn parse_state(word: &str) -> Result<RunState, String> {
     let known = RunState::from_str_name(&format!("RUN_STATE_{}", word.to_uppercase()));
-    known.filter(|state| *state != RunState::Unspecified).ok_or_else(|| format!("{word:?} is no state of a run"))
+    known
+        .filter(|state| *state != RunState::Unspecified)
+        .ok_or_else(|| format!("{word:?} is no state of a run"))
 }
 
 fn parse_image_state(word: &str) -> Result<RunImageState, String> {
@@ -186,8 +188,10 @@ async fn list_runs(
 }
 
 fn rows(screen: &Screen, runs: &[Run]) -> Rows {
-    let mut rows =
-        Rows::new(screen, &["RUN", "STATE", "KIND", "CAUSE", "IMAGES", "DONE", "CHANGED", "FAILED", "MADE", "TOOK"]);
+    let mut rows = Rows::new(
+        screen,
+        &["RUN", "STATE", "KIND", "CAUSE", "IMAGES", "DONE", "CHANGED", "FAILED", "MADE", "TOOK"],
+    );
     let now = OffsetDateTime::now_utc();
     for run in runs {
         let counts = run.counts.unwrap_or_default();

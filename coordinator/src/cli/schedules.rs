@@ -65,10 +65,10 @@ impl Schedules {
             }
             Self::Get { name, output } => {
                 let request = GetScheduleRequest { schedule_id: name };
-                let answer =
-                    call(request, async |request| server.runs().get_schedule(request).await).await?;
-                let schedule =
-                    answer.schedule.ok_or_else(|| Failure::new(Exit::Failed, "the server sent no schedule"))?;
+                let answer = call(request, async |request| server.runs().get_schedule(request).await).await?;
+                let schedule = answer
+                    .schedule
+                    .ok_or_else(|| Failure::new(Exit::Failed, "the server sent no schedule"))?;
                 list::show_one(screen, output.format, SCHEDULE, &schedule, show)
             }
             Self::Set { name, cron, selector, paused } => {
@@ -138,7 +138,8 @@ fn next(schedule: &Schedule, now: OffsetDateTime) -> String {
 fn images(selector: Option<&Selector>) -> String {
     let Some(selector) = selector else { return "all".to_owned() };
     let mut said = Vec::new();
-    for (name, value) in [("tenant", &selector.tenant), ("image", &selector.image), ("name", &selector.name)] {
+    for (name, value) in [("tenant", &selector.tenant), ("image", &selector.image), ("name", &selector.name)]
+    {
         if !value.is_empty() {
             said.push(format!("{name} {value}"));
         }

@@ -28,8 +28,8 @@ use super::schedules;
 use super::sealed::{BadSeal, Binding};
 use super::tenants;
 use watch::RunStream;
-pub(super) use words::{rate, rate_of, selector_message};
 use words::{image_message, image_state_of, message, state_of};
+pub(super) use words::{rate, rate_of, selector_message};
 
 /// The service.
 pub(super) struct Runs(pub(super) Arc<Door>);
@@ -203,8 +203,8 @@ impl Runs {
         };
         let mut tx = self.0.store.fleet().await?;
         let found = runs::images(&mut tx, run, state, after, page.limit()).await?;
-        let (found, next_page_token) = page
-            .cut(seals, binding, found, |image| format!("{}/{}", image.tenant, image.image).into_bytes());
+        let (found, next_page_token) =
+            page.cut(seals, binding, found, |image| format!("{}/{}", image.tenant, image.image).into_bytes());
         Ok(ListRunImagesResponse { images: found.iter().map(image_message).collect(), next_page_token })
     }
 

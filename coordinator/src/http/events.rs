@@ -58,7 +58,8 @@ pub(super) fn routes(webhooks: &Webhooks, store: &Store, windows: &Windows) -> R
     doors.fold(Router::new(), |router, (name, settings)| {
         let limit = DefaultBodyLimit::max(settings.bytes_max);
         let door = Door { name, settings: settings.clone(), store: store.clone(), windows: windows.clone() };
-        router.merge(Router::new().route(&format!("/events/{name}"), post(take).layer(limit).with_state(door)))
+        router
+            .merge(Router::new().route(&format!("/events/{name}"), post(take).layer(limit).with_state(door)))
     })
 }
 
@@ -84,13 +85,15 @@ async fn take(
     let body = match body {
         Ok(body) => body,
         Err(error) => {
-            let name = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "unreadable" };
+            let name =
+                if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "unreadable" };
             return Problem::new(error.status(), name, error.body_text()).into_response();
         }
     };
     let answer = door.take(&headers, &body).await;
     let outcome = answer.as_ref().map_or_else(|problem| problem.name, |_| "taken");
-    metrics::counter!("starling_scheduler_events_total", "door" => door.name, "outcome" => outcome).increment(1);
+    metrics::counter!("starling_scheduler_events_total", "door" => door.name, "outcome" => outcome)
+        .increment(1);
     match answer {
         Ok(taken) => {
             let run = taken.run.map(|run| run.to_string());
@@ -98,7 +101,12 @@ async fn take(
             (StatusCode::ACCEPTED, content, json!({ "run_id": run }).to_string()).into_response()
         }
         Err(problem) => {
-            tracing::warn!(door = door.name, problem = problem.name, detail = problem.detail, "event refused");
+            tracing::warn!(
+                door = door.name,
+                problem = problem.name,
+                detail = problem.detail,
+                "event refused"
+            );
             problem.into_response()
         }
     }
@@ -166,9 +174,11 @@ fn unavailable(error: &(dyn std::error::Error + 'static)) -> Problem {
 
 fn stored(error: store::Error) -> Problem {
     match error {
-        store::Error::NotFound { entity } => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown", format!("it names a {entity} that is not known"))
-        }
+        store::Error::NotFound { entity } => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unknown",
+            format!("it names a {entity} that is not known"),
+        ),
         store::Error::Conflict { what } => malformed(what),
         other => unavailable(&other),
     }
@@ -254,7 +264,8 @@ mod tests {
         let body = b"{}";
         let good = sign(body);
         assert_eq!(verify(SECRET, &headers(&[(SIGNATURE, &good)]), body), Ok(()));
-        let refused = |header: &str, body: &[u8]| verify(SECRET, &headers(&[(SIGNATURE, header)]), body).is_err();
+        let refused =
+            |header: &str, body: &[u8]| verify(SECRET, &headers(&[(SIGNATURE, header)]), body).is_err();
         assert!(refused(&good, b"{ }"), "another body");
         assert!(refused(&good.replace("sha256=", ""), body) && refused("sha256=", body));
         assert!(refused(&good[..good.len() - 2], body), "a part of it");
@@ -276,7 +287,11 @@ mod tests {
         assert_eq!(parsed(&at(1_800_000_301), "e-1", "1800000301"), Some("stale"));
         assert_eq!(parsed(&at(1_799_999_699), "e-1", "1799999699"), Some("stale"));
         assert_eq!(parsed(&at(0), "e-1", "1800000000"), Some("malformed"), "a new time on an old body");
-        assert_eq!(parsed(&at(1_800_000_000), "e-2", "1800000000"), Some("malformed"), "a new id on an old body");
+        assert_eq!(
+            parsed(&at(1_800_000_000), "e-2", "1800000000"),
+            Some("malformed"),
+            "a new id on an old body"
+        );
         assert_eq!(parsed(r#"{"id":"e-1","timestamp":1,"x":1}"#, "e-1", "1"), Some("malformed"));
         assert_eq!(parsed(&at(i64::MIN), "e-1", &i64::MIN.to_string()), Some("stale"));
     }

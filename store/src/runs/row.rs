@@ -41,7 +41,8 @@ impl Selector {
     /// From a column.
     pub(crate) fn from_value(table: &'static str, value: &Value) -> Result<Self, Error> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let wrong = |error: &dyn std::fmt::Display| Error::Corrupt { table, source: error.to_string().into() };
+        let wrong =
+            |error: &dyn std::fmt::Display| Error::Corrupt { table, source: error.to_string().into() };
         let packages = value.get("packages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         Ok(Self {
             tenant: text("tenant").map(TenantId::from_str).transpose().map_err(|e| wrong(&e))?,
@@ -127,7 +128,10 @@ impl TryFrom<Row> for Run {
             kind: parse("run", &row.kind)?,
             cause: row.cause,
             state: parse("run", &row.state)?,
-            snapshots: row.after_snapshot.zip(row.until_snapshot).map(|(a, u)| (SnapshotId(a), SnapshotId(u))),
+            snapshots: row
+                .after_snapshot
+                .zip(row.until_snapshot)
+                .map(|(a, u)| (SnapshotId(a), SnapshotId(u))),
             selector: Selector::from_value("run", &row.selector)?,
             schedule: row.schedule_id,
             rate_per_s: row.rate_per_s,
@@ -162,7 +166,8 @@ mod tests {
 
     #[test]
     fn only_the_star_stands_for_others() {
-        let pattern = |name: &str| Selector { name: Some(name.to_owned()), ..Selector::default() }.name_pattern();
+        let pattern =
+            |name: &str| Selector { name: Some(name.to_owned()), ..Selector::default() }.name_pattern();
         assert_eq!(pattern("a_b*c%").as_deref(), Some("a\\_b%c\\%"));
         assert_eq!(Selector::default().name_pattern(), None);
     }

@@ -160,7 +160,10 @@ async fn each_image_is_asked_once_and_followed_to_its_verdict(owner: PgPool) {
     let (one, two) = (scene.image("one").await, scene.image("two").await);
     let id = scene.running(Selector::default()).await;
     scene.world.bells().await;
-    assert_eq!([scene.dispatch(id, 1).await, scene.dispatch(id, 10).await, scene.dispatch(id, 10).await], [1, 1, 0]);
+    assert_eq!(
+        [scene.dispatch(id, 1).await, scene.dispatch(id, 10).await, scene.dispatch(id, 10).await],
+        [1, 1, 0]
+    );
     let bells = scene.world.bells().await;
     assert_eq!(bells.len(), 2);
     assert!(bells.iter().all(|bell| bell.kind == "image" && bell.lane == model::Lane::Sweep), "{bells:?}");
@@ -231,11 +234,10 @@ async fn a_change_belongs_to_one_run_and_what_is_evaluated_on_it_is_spared(owner
     let at = steps::situation(&mut tx).await.unwrap();
     drop(tx);
     assert_eq!((at.cursor, at.latest, at.taken_at.is_some()), (SnapshotId(3), SnapshotId(3), true));
-    assert_eq!(at.open.iter().map(|run| (run.id, run.kind, run.state)).collect::<Vec<_>>(), [(
-        id,
-        RunKind::Delta,
-        RunState::Planned
-    )]);
+    assert_eq!(
+        at.open.iter().map(|run| (run.id, run.kind, run.state)).collect::<Vec<_>>(),
+        [(id, RunKind::Delta, RunState::Planned)]
+    );
     scene.select_all(id, &Selector::default(), 10).await;
     steps::end_planning(store, fence, id, &Planned::default()).await.unwrap();
     steps::move_to(store, fence, id, RunState::Running, None).await.unwrap();

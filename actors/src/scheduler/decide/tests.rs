@@ -167,7 +167,7 @@ fn the_rate_binds_and_a_slow_run_does_not_hold_up_others() {
     let slow = Run { rate_per_s: Some(3.0), ..running(1, RunKind::Delta, 100, 0) };
     let open = with([slow, running(2, RunKind::Sweep, 100, 0)]);
     let mut budget = full();
-    let mut step = |budget: &Budget| decide(&open, &Policy::default(), &HashSet::new(), budget);
+    let step = |budget: &Budget| decide(&open, &Policy::default(), &HashSet::new(), budget);
     assert_eq!(step(&budget), Step::Dispatch(id(1), 3));
     budget.spend(id(1), Some(3.0), 3, NOW);
     assert_eq!(step(&budget), Step::Dispatch(id(2), 100));

@@ -28,7 +28,8 @@ impl Planner<'_> {
     }
 
     async fn look_up(&self, purls: &[String], entries: &mut BTreeSet<ComponentId>) -> Result<(), Trouble> {
-        let keys: Vec<Key> = purls.iter().map(|purl| Key::purl(&Purl::from_canonical(purl.clone()))).collect();
+        let keys: Vec<Key> =
+            purls.iter().map(|purl| Key::purl(&Purl::from_canonical(purl.clone()))).collect();
         let wanted: Vec<Wanted<'_>> = purls.iter().map(|purl| Wanted::of(purl)).collect();
         let mut after = ComponentId::MIN;
         loop {
