@@ -21,9 +21,12 @@ const SHARED: &[&str] = &[
     "scheduler.cursor",
     "scheduler.run",
     "scheduler.schedule",
+    "vuln.alias",
+    "vuln.difference",
     "vuln.feed",
     "vuln.latest",
     "vuln.observation",
+    "vuln.origin",
     "vuln.quarantine",
     "vuln.snapshot",
 ];
