@@ -4,15 +4,22 @@
 
 mod delta;
 mod packages;
+mod whole;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use advisory::Limits;
+use evaluation::impact::Reach;
 use model::{RunKind, TenantId};
-use store::impact::Having;
+use store::impact::{ComponentId, Having};
 use store::runs::Run;
 use store::runs::effects::{self, Planned};
 use store::{Fence, Store};
 
 use crate::entity::Trouble;
 use crate::failpoint::{self, Point};
+use crate::index_cache::{IndexCache, IndexedSnapshot};
 
 /// Images written down in one transaction.
 const PAGE: u32 = 1_000;
@@ -25,7 +32,11 @@ const UNINDEXED_MAX: u32 = 100_000;
 pub(super) struct Planner<'a> {
     pub(super) store: &'a Store,
     pub(super) fence: Fence,
+    pub(super) limits: &'a Limits,
+    pub(super) indexes: &'a IndexCache,
     pub(super) run: &'a Run,
+    /// What the last run over changes has left: mostly the snapshot at which the next one begins.
+    pub(super) before: Option<Arc<IndexedSnapshot>>,
 }
 
 /// What a planned run is about.
@@ -36,7 +47,7 @@ pub(super) struct Found {
 
 impl Planner<'_> {
     /// Chooses all images of the run. `LookAgain` when somebody has ended it meanwhile.
-    pub(super) async fn plan(&self) -> Result<Found, Trouble> {
+    pub(super) async fn plan(&mut self) -> Result<Found, Trouble> {
         let planned = match self.run.kind {
             RunKind::Delta => self.touched().await?,
             RunKind::Packages => self.holding().await?,
@@ -58,6 +69,24 @@ impl Planner<'_> {
             if after.is_none() {
                 return Ok(Planned::default());
             }
+        }
+    }
+
+    /// Entries of the dictionary that a change reaches are added to these.
+    async fn reached(&self, reach: &Reach, entries: &mut BTreeSet<ComponentId>) -> Result<(), Trouble> {
+        if reach.is_nothing() || reach.is_everything() {
+            return Ok(());
+        }
+        let keys = reach.keys();
+        let mut after = ComponentId::MIN;
+        loop {
+            let mut tx = self.store.fleet().await?;
+            let page = store::impact::components(&mut tx, &keys, after, ENTRIES).await?;
+            tx.commit().await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = *last;
+            let touched = page.iter().filter(|(_, entry)| reach.touches(entry));
+            entries.extend(touched.map(|(id, _)| *id));
         }
     }
 
