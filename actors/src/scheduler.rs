@@ -12,7 +12,6 @@ pub mod decide;
 mod planner;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use advisory::Limits;
@@ -29,7 +28,7 @@ use self::cron::Cron;
 pub use self::decide::{Hold, Policy, Step, decide};
 use crate::entity::{Entity, Trouble};
 use crate::failpoint::{self, Point};
-use crate::index_cache::{IndexCache, IndexedSnapshot};
+use crate::index_cache::IndexCache;
 use crate::metrics::{PLANNER_DURATION, RUN_IMAGES, RUNS, RUNS_HELD};
 use crate::{Deps, fence_of};
 
@@ -66,7 +65,6 @@ pub(crate) fn make(deps: &Deps, context: EntityContext) -> Option<Scheduler> {
 #[derive(Default)]
 pub(crate) struct State {
     budget: Option<Budget>,
-    before: Option<Arc<IndexedSnapshot>>,
     kept_house: Option<Instant>,
 }
 
@@ -87,7 +85,7 @@ impl Entity for Scheduler {
             if step == Step::Rest {
                 return self.rest(&at, state).await;
             }
-            if !self.take(step, &at, &mut settled, budget, &mut state.before).await? {
+            if !self.take(step, &at, &mut settled, budget).await? {
                 return Ok(());
             }
         }
@@ -123,7 +121,6 @@ impl Scheduler {
         at: &Situation,
         settled: &mut HashSet<RunId>,
         budget: &mut Budget,
-        before: &mut Option<Arc<IndexedSnapshot>>,
     ) -> Result<bool, Trouble> {
         match step {
             Step::Rest => return Ok(false),
@@ -132,7 +129,7 @@ impl Scheduler {
                 tracing::info!(run.id = %run, after = after.0, until = until.0, "feeds have changed");
             }
             Step::Come(schedule) => self.come(&schedule, at.now).await?,
-            Step::Plan(run) => self.plan(open(at, run)?, before).await?,
+            Step::Plan(run) => self.plan(open(at, run)?).await?,
             Step::Hold(run, reason) => self.hold(run, &reason).await?,
             Step::Begin(run) => self.move_to(run, RunState::Running, None).await?,
             Step::Dispatch(run, limit) => return self.dispatch(open(at, run)?, limit, at.now, budget).await,
@@ -175,19 +172,16 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn plan(&self, run: &Run, before: &mut Option<Arc<IndexedSnapshot>>) -> Result<(), Trouble> {
+    async fn plan(&self, run: &Run) -> Result<(), Trouble> {
         let started = Instant::now();
-        let mut planner = planner::Planner {
+        let planner = planner::Planner {
             store: &self.store,
             fence: self.fence,
             limits: &self.limits,
             indexes: &self.indexes,
             run,
-            before: before.take(),
         };
-        let found = planner.plan().await;
-        *before = planner.before;
-        let found = match found {
+        let found = match planner.plan().await {
             // Somebody ended it meanwhile: the next look sees that.
             Err(Trouble::LookAgain) => return Ok(()),
             found => found?,

@@ -7,7 +7,6 @@ mod packages;
 mod whole;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use advisory::Limits;
 use evaluation::impact::Reach;
@@ -19,7 +18,7 @@ use store::{Fence, Store};
 
 use crate::entity::Trouble;
 use crate::failpoint::{self, Point};
-use crate::index_cache::{IndexCache, IndexedSnapshot};
+use crate::index_cache::IndexCache;
 
 /// Images written down in one transaction.
 const PAGE: u32 = 1_000;
@@ -35,8 +34,6 @@ pub(super) struct Planner<'a> {
     pub(super) limits: &'a Limits,
     pub(super) indexes: &'a IndexCache,
     pub(super) run: &'a Run,
-    /// What the last run over changes has left: mostly the snapshot at which the next one begins.
-    pub(super) before: Option<Arc<IndexedSnapshot>>,
 }
 
 /// What a planned run is about.
@@ -47,7 +44,7 @@ pub(super) struct Found {
 
 impl Planner<'_> {
     /// Chooses all images of the run. `LookAgain` when somebody has ended it meanwhile.
-    pub(super) async fn plan(&mut self) -> Result<Found, Trouble> {
+    pub(super) async fn plan(&self) -> Result<Found, Trouble> {
         let planned = match self.run.kind {
             RunKind::Delta => self.touched().await?,
             RunKind::Packages => self.holding().await?,

@@ -37,16 +37,15 @@ type Read = HashMap<(FeedId, String, u32), Revision>;
 
 impl Planner<'_> {
     /// Writes down the images that the changes between the run's snapshots touch.
-    pub(super) async fn touched(&mut self) -> Result<Planned, Trouble> {
+    pub(super) async fn touched(&self) -> Result<Planned, Trouble> {
         let Some((after, until)) = self.run.snapshots else { return Ok(Planned::default()) };
         let mut touched = self.by_record(after, until).await?;
-        let (whole, newest) = self.whole(after).await?;
+        let whole = self.whole(after).await?;
         self.reached(&whole, &mut touched.others).await?;
         touched.planned.package_versions = touched.losing.union(&touched.others).count() as u64;
         if touched.planned.delta_records > 0 || !whole.is_nothing() {
             self.select_touched(&touched, whole.is_everything()).await?;
         }
-        self.before = Some(newest);
         Ok(touched.planned)
     }
 
