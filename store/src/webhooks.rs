@@ -29,7 +29,7 @@ pub struct Taken {
 /// known. All or nothing, with the caller's transaction.
 pub async fn take(tx: &mut FleetTx, event: &Event) -> Result<Taken, Error> {
     for feed in &event.feeds {
-        feeds::request_refresh(tx, feed).await?;
+        feeds::request_refresh(tx, feed, false).await?;
     }
     if event.packages.is_empty() {
         return Ok(Taken { run: None });

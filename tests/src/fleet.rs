@@ -69,7 +69,11 @@ impl Fleet {
 
     /// Has the feed read again, and does not wait.
     pub async fn refresh(&self, cluster: &TestCluster) {
-        let request = RefreshFeedRequest { request_id: request_id(), feed_id: self.feed.clone() };
+        let request = RefreshFeedRequest {
+            request_id: request_id(),
+            feed_id: self.feed.clone(),
+            ..RefreshFeedRequest::default()
+        };
         self.operator(cluster).feeds.refresh_feed(request).await.expect("the feed is known");
     }
 
