@@ -20,6 +20,8 @@ mod limits;
 mod observe;
 mod paging;
 mod queues;
+mod runs;
+mod schedules;
 pub mod scopes;
 mod sealed;
 mod submissions;
@@ -40,6 +42,7 @@ use proto_api::finding::v1::finding_service_server::FindingServiceServer;
 use proto_api::image::v1::image_service_server::ImageServiceServer;
 use proto_api::job::v1::job_service_server::JobServiceServer;
 use proto_api::queue::v1::queue_service_server::QueueServiceServer;
+use proto_api::run::v1::run_service_server::RunServiceServer;
 use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
 use store::{Objects, Store};
 use tokio::sync::watch::Receiver;
@@ -52,6 +55,7 @@ use tonic_health::server::HealthReporter;
 use crate::config::Api;
 use crate::node::Phase;
 use errors::refuse;
+pub(crate) use runs::is_purl;
 use sealed::Seals;
 use submissions::Submissions;
 use watch::Watches;
@@ -109,7 +113,8 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
         .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
         .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
         .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
-        .add_service(QueueServiceServer::new(queues::Queues(door)).max_decoding_message_size(size));
+        .add_service(QueueServiceServer::new(queues::Queues(door.clone())).max_decoding_message_size(size))
+        .add_service(RunServiceServer::new(runs::Runs(door)).max_decoding_message_size(size));
     if api.reflection {
         routes = with_reflection(routes)?;
     }
@@ -157,7 +162,7 @@ pub async fn forget_services(health: &mut HealthReporter) {
 }
 
 /// What health clients may ask about.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "",
     JobServiceServer::<jobs::Jobs>::NAME,
     ImageServiceServer::<images::Images>::NAME,
@@ -166,4 +171,5 @@ const SERVICES: [&str; 8] = [
     TenantServiceServer::<tenants::Tenants>::NAME,
     ClusterServiceServer::<cluster::Nodes>::NAME,
     QueueServiceServer::<queues::Queues>::NAME,
+    RunServiceServer::<runs::Runs>::NAME,
 ];
