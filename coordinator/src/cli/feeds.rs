@@ -1,5 +1,7 @@
 //! `starling feeds`: where advisories come from, and how fresh they are.
 
+mod quarantine;
+
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -49,6 +51,8 @@ pub(super) enum Feeds {
         /// Its name
         name: String,
     },
+    /// List records of a feed that could not be read, or try them again (operators)
+    Quarantine(quarantine::Quarantine),
     /// Show how fresh the advisories are
     Freshness {
         #[command(flatten)]
@@ -87,6 +91,7 @@ impl Feeds {
                 screen.say(format!("feed {name} is being read; see: starling feeds list"));
                 Ok(())
             }
+            Self::Quarantine(command) => command.run(server, screen).await,
             Self::Freshness { output } => freshness(server, screen, output).await,
         }
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod aoc;
 mod deltas;
 mod feeds;
 mod fence;
@@ -12,6 +13,7 @@ mod members;
 mod motion;
 mod objects;
 mod outbox;
+mod replay;
 mod schema;
 mod submitting;
 mod tokens;
