@@ -44,6 +44,8 @@ pub const FEED_RUN_DURATION: &str = "starling_feed_run_duration_seconds";
 pub const FEED_RECORDS: &str = "starling_feed_records";
 /// Bytes fetched from feed sources.
 pub const FEED_DOWNLOAD_BYTES: &str = "starling_feed_download_bytes_total";
+/// Downloads of feed sources that broke off and were taken up again.
+pub const FEED_DOWNLOAD_RESUMED: &str = "starling_feed_download_resumed_total";
 /// How long building the index of a snapshot took.
 pub const INDEX_BUILD: &str = "starling_index_build_seconds";
 /// Advisories in this node's newest index.

@@ -10,6 +10,7 @@ mod advisories;
 mod command_line;
 mod doors;
 mod failures;
+mod feeds;
 mod operators;
 mod real_images;
 mod refused;

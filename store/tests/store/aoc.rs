@@ -152,7 +152,7 @@ async fn nothing_that_was_taken_in_can_be_changed_by_the_application_nor_by_the_
         for statement in [
             format!("update vuln.{table} set {column} = {column} + 1"),
             format!("delete from vuln.{table}"),
-            format!("truncate vuln.{table}"),
+            format!("truncate vuln.{table} cascade"),
         ] {
             for role in ["starling_fleet", "starling_tenant"] {
                 let mut tx =
@@ -163,7 +163,9 @@ async fn nothing_that_was_taken_in_can_be_changed_by_the_application_nor_by_the_
             }
             let refused = sqlx::query(AssertSqlSafe(statement.clone())).execute(&scene.world.owner).await;
             let message = refused.expect_err(&statement).to_string();
-            assert!(message.contains(&format!("{words} are append-only")), "{statement}: {message}");
+            // Truncating goes on to what refers to the table, and is refused there or here.
+            let expected = if statement.starts_with("truncate") { "" } else { words };
+            assert!(message.contains(&format!("{expected} are append-only")), "{statement}: {message}");
         }
     }
     assert_eq!(scene.violations(0).await, []);

@@ -4,6 +4,7 @@
 
 mod aoc;
 mod deltas;
+mod feed_control;
 mod feeds;
 mod fence;
 mod fixture;

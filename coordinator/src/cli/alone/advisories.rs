@@ -120,7 +120,7 @@ fn read_folder(
             Record::Unreadable { place, what: why } if format.splits() => {
                 return Err(failed(Error::Broken { place, why }));
             }
-            Record::Unreadable { .. } => {
+            Record::Unreadable { .. } | Record::Ignored { .. } => {
                 unreadable += 1;
                 continue;
             }
