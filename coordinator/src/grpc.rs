@@ -7,6 +7,7 @@
 //! Services parse requests into the model's types, refuse early, make one or two calls of the store, and turn
 //! rows into messages. They decide nothing.
 
+mod advisories;
 pub mod auth;
 mod cluster;
 pub mod convert;
@@ -35,6 +36,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
+use proto_api::advisory::v1::advisory_service_server::AdvisoryServiceServer;
 use proto_api::cluster::v1::cluster_service_server::ClusterServiceServer;
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::feed_service_server::FeedServiceServer;
@@ -111,6 +113,9 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
             FindingServiceServer::new(findings::Findings(door.clone())).max_decoding_message_size(size),
         )
         .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
+        .add_service(
+            AdvisoryServiceServer::new(advisories::Advisories(door.clone())).max_decoding_message_size(size),
+        )
         .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
         .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
         .add_service(QueueServiceServer::new(queues::Queues(door.clone())).max_decoding_message_size(size))
@@ -168,6 +173,7 @@ const SERVICES: [&str; 9] = [
     ImageServiceServer::<images::Images>::NAME,
     FindingServiceServer::<findings::Findings>::NAME,
     FeedServiceServer::<feeds::Feeds>::NAME,
+    AdvisoryServiceServer::<advisories::Advisories>::NAME,
     TenantServiceServer::<tenants::Tenants>::NAME,
     ClusterServiceServer::<cluster::Nodes>::NAME,
     QueueServiceServer::<queues::Queues>::NAME,

@@ -6,6 +6,7 @@
     reason = "all of this is tests; clippy knows only the functions marked as such"
 )]
 
+mod advisories;
 mod command_line;
 mod doors;
 mod failures;

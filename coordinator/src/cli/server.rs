@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proto_api::advisory::v1::advisory_service_client::AdvisoryServiceClient;
 use proto_api::cluster::v1::cluster_service_client::ClusterServiceClient;
 use proto_api::feed::v1::feed_service_client::FeedServiceClient;
 use proto_api::finding::v1::finding_service_client::FindingServiceClient;
@@ -91,6 +92,12 @@ impl Server {
     /// Client of the feeds.
     pub(super) fn feeds(&self) -> FeedServiceClient<Signed> {
         FeedServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of the advisories, whose documents may be large.
+    pub(super) fn advisories(&self) -> AdvisoryServiceClient<Signed> {
+        AdvisoryServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+            .max_decoding_message_size(64 << 20)
     }
 
     /// Client of the tenants.

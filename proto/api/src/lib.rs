@@ -28,6 +28,10 @@ area! {
     common, "starling.common.v1"
 }
 area! {
+    /// Advisories: revisions, snapshots, what changed.
+    advisory, "starling.advisory.v1"
+}
+area! {
     /// The cluster: nodes, the ring, draining.
     cluster, "starling.cluster.v1"
 }
