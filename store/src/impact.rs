@@ -5,6 +5,7 @@
 
 use evaluation::impact::{FORM, Indexed, Key};
 use model::{Digest, ImageDigest, TenantId};
+use uuid::Uuid;
 
 use crate::row::{number, parse};
 use crate::{Error, FleetTx, TenantTx};
@@ -141,10 +142,11 @@ pub async fn images(
     after: i32,
     limit: u32,
 ) -> Result<Vec<Found>, Error> {
-    let Having::AnyOf(ids) = having else { return page(tx, None, of, after, limit).await };
+    let of = of.map(|tenant| tenant.as_uuid());
+    let Having::AnyOf(ids) = having else { return all(tx, of, after, limit).await };
     let mut found = Vec::new();
     for some in ids.chunks(AT_ONCE) {
-        found.extend(page(tx, Some(some), of, after, limit).await?);
+        found.extend(having_any(tx, some, of, after, limit).await?);
     }
     found.sort();
     found.dedup();
@@ -152,29 +154,59 @@ pub async fn images(
     Ok(found)
 }
 
-async fn page(
+/// Materialized, so that the lists' index is asked, and never one image after another by their places: what a page of
+/// that costs depends on images that have nothing of it.
+async fn having_any(
     tx: &mut FleetTx,
-    ids: Option<&[ComponentId]>,
-    of: Option<TenantId>,
+    ids: &[ComponentId],
+    of: Option<Uuid>,
     after: i32,
     limit: u32,
 ) -> Result<Vec<Found>, Error> {
-    let rows = sqlx::query!(
-        "select image_no, tenant_id, image_digest from scanner.image_component
-         where ($1::int[] is null or components && $1) and ($2::uuid is null or tenant_id = $2) and image_no > $3
-         order by image_no limit $4",
-        ids as _,
-        of.map(|tenant| tenant.as_uuid()),
+    let rows = sqlx::query_as!(
+        Row,
+        r#"with found as materialized (
+               select image_no, tenant_id, image_digest from scanner.image_component
+               where components && $1 and image_no > $3)
+           select image_no as "image_no!", tenant_id as "tenant_id!", image_digest as "image_digest!" from found
+           where $2::uuid is null or tenant_id = $2 order by image_no limit $4"#,
+        ids,
+        of,
         after,
         i64::from(limit),
     )
     .fetch_all(tx.conn())
     .await?;
-    let found = |number, tenant, image: &str| {
-        let image = parse("image_component", image)?;
-        Ok(Found { number, tenant: TenantId::from_uuid(tenant), image })
-    };
-    rows.into_iter().map(|row| found(row.image_no, row.tenant_id, &row.image_digest)).collect()
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+async fn all(tx: &mut FleetTx, of: Option<Uuid>, after: i32, limit: u32) -> Result<Vec<Found>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select image_no, tenant_id, image_digest from scanner.image_component
+         where ($1::uuid is null or tenant_id = $1) and image_no > $2 order by image_no limit $3",
+        of,
+        after,
+        i64::from(limit),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+struct Row {
+    image_no: i32,
+    tenant_id: Uuid,
+    image_digest: String,
+}
+
+impl TryFrom<Row> for Found {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let image = parse("image_component", &row.image_digest)?;
+        Ok(Self { number: row.image_no, tenant: TenantId::from_uuid(row.tenant_id), image })
+    }
 }
 
 /// How much the index knows.
