@@ -1,9 +1,13 @@
 //! What the feeds say as of a snapshot.
 
+mod changed;
+
 use model::{FeedId, SnapshotId};
 
 use crate::row::parse;
 use crate::{Error, FleetTx, Store};
+
+pub use changed::{Changed, ChangedReader, changed_at_most, changed_between};
 
 /// One advisory as of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
