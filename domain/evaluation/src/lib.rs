@@ -7,6 +7,7 @@ mod chunks;
 mod coverage;
 mod digest;
 mod explain;
+pub mod impact;
 mod index;
 mod matching;
 mod naming;
