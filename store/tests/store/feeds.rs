@@ -9,14 +9,14 @@ use store::{Error, Fence, observations};
 
 use crate::fixture::World;
 
-struct Scene {
-    world: World,
-    feed: FeedId,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) feed: FeedId,
     fence: Fence,
 }
 
 impl Scene {
-    async fn new(owner: PgPool) -> Self {
+    pub(crate) async fn new(owner: PgPool) -> Self {
         let world = World::new(owner).await;
         let node = world.node("n1").await;
         let fence = world.claim(node, 9).await;
@@ -34,12 +34,12 @@ impl Scene {
         Self { world, feed, fence }
     }
 
-    async fn begin(&self) -> Refresh {
+    pub(crate) async fn begin(&self) -> Refresh {
         feeds::begin(&self.world.store, self.fence, &self.feed).await.unwrap()
     }
 
     /// A whole refresh that lists exactly these.
-    async fn refresh(&self, listed: &[(&str, &str)]) -> (Counts, feeds::Finished) {
+    pub(crate) async fn refresh(&self, listed: &[(&str, &str)]) -> (Counts, feeds::Finished) {
         let refresh = self.begin().await;
         let counts = feeds::ingest(&self.world.store, &refresh, &batch(listed)).await.unwrap();
         let ids: Vec<String> = listed.iter().map(|(id, _)| (*id).to_owned()).collect();
@@ -50,6 +50,20 @@ impl Scene {
     async fn stored(&self) -> Feed {
         let mut tx = self.world.store.fleet().await.unwrap();
         feeds::get(&mut tx, &self.feed).await.unwrap()
+    }
+
+    /// What has to be changed in one snapshot to come to another.
+    async fn between(&self, from: i64, to: i64) -> Vec<(String, Option<String>)> {
+        let mut reader = observations::changed_between(&self.world.store, SnapshotId(from), SnapshotId(to));
+        let mut all = Vec::new();
+        loop {
+            let page = reader.next_page(2).await.unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            let text = |document: Vec<u8>| String::from_utf8(document).unwrap();
+            all.extend(page.into_iter().map(|o| (o.advisory_id, o.document.map(text))));
+        }
     }
 
     async fn as_of(&self, snapshot: i64) -> Vec<(String, String)> {
@@ -65,7 +79,7 @@ impl Scene {
     }
 }
 
-fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
+pub(crate) fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
     listed
         .iter()
         .map(|(id, text)| Observed {
@@ -116,6 +130,33 @@ async fn each_snapshot_keeps_what_was_listed_then(owner: PgPool) {
     assert_eq!(scene.stored().await.advisories, 1);
     let mut tx = scene.world.store.fleet().await.unwrap();
     assert_eq!(observations::latest_snapshot(&mut tx).await.unwrap(), SnapshotId(3));
+}
+
+#[sqlx::test]
+async fn what_differs_between_two_snapshots_leads_from_each_to_the_other(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two"), ("A-3", "three"), ("A-5", "five")]).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two!"), ("A-4", "four"), ("A-5", "five")]).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two"), ("A-3", "three"), ("A-5", "five!")]).await;
+    let expected = |listed: &[(&str, &str)]| -> Vec<(String, Option<String>)> {
+        listed
+            .iter()
+            .map(|(id, text)| ((*id).to_owned(), (!text.is_empty()).then(|| (*text).to_owned())))
+            .collect()
+    };
+    let forth = expected(&[("A-2", "two!"), ("A-3", ""), ("A-4", "four")]);
+    assert_eq!(scene.between(1, 2).await, forth);
+    assert_eq!(scene.between(2, 1).await, expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", "")]));
+    // What has come and gone meanwhile may be told again; it is told as it stands.
+    let far = expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", ""), ("A-5", "five!")]);
+    assert_eq!(scene.between(1, 3).await, far);
+    assert_eq!(scene.between(3, 1).await[3], ("A-5".to_owned(), Some("five".to_owned())));
+    assert_eq!(scene.between(3, 3).await, []);
+    assert_eq!(scene.between(1, 0).await.len(), 4);
+    let mut tx = scene.world.store.fleet().await.unwrap();
+    let mut at_most =
+        async |a, b| observations::changed_at_most(&mut tx, SnapshotId(a), SnapshotId(b)).await.unwrap();
+    assert_eq!((at_most(1, 2).await, at_most(3, 1).await, at_most(2, 2).await), (3, 7, 0));
 }
 
 #[sqlx::test]
