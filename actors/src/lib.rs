@@ -14,6 +14,7 @@
 mod authority;
 mod backoff;
 mod bells;
+pub mod blast_radius;
 pub mod clients;
 mod config;
 pub mod effects;

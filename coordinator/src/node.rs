@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::blast_radius::BlastRadius;
 use actors::{Deps, NodeActors, StoreAuthority};
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Exit};
@@ -93,7 +94,9 @@ impl Node {
         let actors = actors::spawn_node_actors(&deps, &cluster).await.context("cannot start the actors")?;
 
         let (phase, phases) = watch::channel(Phase::Serving);
-        let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), &phases);
+        let radius = BlastRadius::new(&deps);
+        let door =
+            Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), radius, &phases);
         let server = serve(&config.api, listener, door, &phases)?;
         tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));
         tracing::info!(api.address = %api, node.generation = %cluster.generation(), "node serves");

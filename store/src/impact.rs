@@ -3,8 +3,12 @@
 //! What a change of the advisories touches is found in two steps: the dictionary's entries under the change's keys
 //! ([`components`]), and the images that have one of those that are touched ([`images`]).
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use evaluation::impact::{FORM, Indexed, Key};
-use model::{Digest, ImageDigest, TenantId};
+use model::{Digest, FeedId, ImageDigest, SnapshotId, TenantId};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::row::{number, parse};
@@ -144,6 +148,7 @@ pub async fn images(
 ) -> Result<Vec<Found>, Error> {
     let of = of.map(|tenant| tenant.as_uuid());
     let Having::AnyOf(ids) = having else { return all(tx, of, after, limit).await };
+    remember_each(tx).await?;
     let mut found = Vec::new();
     for some in ids.chunks(AT_ONCE) {
         found.extend(having_any(tx, some, of, after, limit).await?);
@@ -152,6 +157,13 @@ pub async fn images(
     found.dedup();
     found.truncate(limit as usize);
     Ok(found)
+}
+
+/// Room for the places of all rows that an index finds. With less PostgreSQL remembers pages only, and compares the
+/// list of each image on them with all that is asked for.
+async fn remember_each(tx: &mut FleetTx) -> Result<(), Error> {
+    sqlx::query!("select set_config('work_mem', '64MB', true) as set").fetch_one(tx.conn()).await?;
+    Ok(())
 }
 
 /// Materialized, so that the lists' index is asked, and never one image after another by their places: what a page of
@@ -207,6 +219,178 @@ impl TryFrom<Row> for Found {
         let image = parse("image_component", &row.image_digest)?;
         Ok(Self { number: row.image_no, tenant: TenantId::from_uuid(row.tenant_id), image })
     }
+}
+
+/// An image with what it has of what was asked for, and how far its own result is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The image.
+    pub found: Found,
+    /// What it has, sorted.
+    pub components: Vec<ComponentId>,
+    /// The snapshot that it was evaluated against last, if it ever was.
+    pub evaluated_snapshot: Option<SnapshotId>,
+    /// When that was.
+    pub evaluated_at: Option<OffsetDateTime>,
+}
+
+/// As [`images`], with what each has of it.
+pub async fn holdings(
+    tx: &mut FleetTx,
+    ids: &[ComponentId],
+    of: Option<TenantId>,
+    after: i32,
+    limit: u32,
+) -> Result<Vec<Holding>, Error> {
+    remember_each(tx).await?;
+    let mut all: BTreeMap<i32, Holding> = BTreeMap::new();
+    for some in ids.chunks(AT_ONCE) {
+        for holding in holdings_of(tx, some, of, after, limit).await? {
+            match all.entry(holding.found.number) {
+                Entry::Vacant(place) => drop(place.insert(holding)),
+                Entry::Occupied(mut known) => known.get_mut().components.extend(holding.components),
+            }
+        }
+    }
+    let sorted = all.into_values().take(limit as usize).map(|mut holding| {
+        holding.components.sort_unstable();
+        holding
+    });
+    Ok(sorted.collect())
+}
+
+async fn holdings_of(
+    tx: &mut FleetTx,
+    ids: &[ComponentId],
+    of: Option<TenantId>,
+    after: i32,
+    limit: u32,
+) -> Result<Vec<Holding>, Error> {
+    let rows = sqlx::query!(
+        r#"with found as materialized (
+               select image_no, tenant_id, image_digest, components from scanner.image_component
+               where components && $1 and image_no > $3)
+           select f.image_no as "image_no!", f.tenant_id as "tenant_id!", f.image_digest as "image_digest!",
+                  array(select unnest(f.components) intersect select unnest($1)) as "has!",
+                  i.evaluated_snapshot as "snapshot?", i.evaluated_at as "at?"
+           from found f join scanner.image i on i.tenant_id = f.tenant_id and i.digest = f.image_digest
+           where $2::uuid is null or f.tenant_id = $2 order by f.image_no limit $4"#,
+        ids,
+        of.map(|tenant| tenant.as_uuid()),
+        after,
+        i64::from(limit),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let image = parse("image_component", &row.image_digest)?;
+            let tenant = TenantId::from_uuid(row.tenant_id);
+            Ok(Holding {
+                found: Found { number: row.image_no, tenant, image },
+                components: row.has,
+                evaluated_snapshot: row.snapshot.map(SnapshotId),
+                evaluated_at: row.at,
+            })
+        })
+        .collect()
+}
+
+/// How many images have something, and of how many tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Images.
+    pub images: u64,
+    /// Tenants.
+    pub tenants: u64,
+}
+
+/// Counts the images that have one of these, of one tenant or of all.
+pub async fn totals(tx: &mut FleetTx, ids: &[ComponentId], of: Option<TenantId>) -> Result<Totals, Error> {
+    remember_each(tx).await?;
+    let row = sqlx::query!(
+        r#"select count(*) as "images!", count(distinct tenant_id) as "tenants!" from scanner.image_component
+           where components && $1 and ($2::uuid is null or tenant_id = $2)"#,
+        ids,
+        of.map(|tenant| tenant.as_uuid()),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let table = "image_component";
+    Ok(Totals { images: number(table, row.images)?, tenants: number(table, row.tenants)? })
+}
+
+/// What these images are called, of those that are the tenant's own.
+pub async fn names(
+    tx: &mut TenantTx,
+    images: &[ImageDigest],
+) -> Result<BTreeMap<ImageDigest, Vec<String>>, Error> {
+    let digests: Vec<&str> = images.iter().map(ImageDigest::as_str).collect();
+    let tenant = tx.tenant().as_uuid();
+    let rows = sqlx::query!(
+        r#"select i.digest, array_remove(array_agg(n.name order by n.name), null) as "names!"
+           from scanner.image i
+           left join scanner.image_name n on n.tenant_id = i.tenant_id and n.image_digest = i.digest
+           where i.tenant_id = $1 and i.digest = any ($2::text[]) group by i.digest"#,
+        tenant,
+        &digests as _,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(|row| Ok((parse("image", &row.digest)?, row.names))).collect()
+}
+
+/// The last revision of an advisory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whose it is.
+    pub feed: FeedId,
+    /// Its own id.
+    pub advisory: String,
+    /// Counts up from 1.
+    pub revision: u32,
+    /// The snapshot that it came with.
+    pub snapshot: SnapshotId,
+    /// When it was read.
+    pub observed_at: OffsetDateTime,
+    /// As published; `None` when the feed does not list it any more.
+    pub document: Option<Vec<u8>>,
+}
+
+/// How these advisories stand as of a snapshot, in this order.
+pub async fn standing(
+    tx: &mut FleetTx,
+    snapshot: SnapshotId,
+    advisories: &[(FeedId, String)],
+) -> Result<Vec<Standing>, Error> {
+    let feeds: Vec<&str> = advisories.iter().map(|(feed, _)| feed.as_str()).collect();
+    let ids: Vec<&str> = advisories.iter().map(|(_, id)| id.as_str()).collect();
+    let rows = sqlx::query!(
+        r#"select o.feed_id, o.advisory_id, o.revision, o.snapshot_id as "snapshot_id!", o.observed_at, o.document
+           from unnest($1::text[], $2::text[]) with ordinality a (feed, id, place), lateral (
+               select o.feed_id, o.advisory_id, o.revision, s.snapshot_id, o.observed_at, o.document
+               from vuln.observation o join vuln.snapshot s on s.feed_id = o.feed_id and s.refresh = o.refresh
+               where o.feed_id = a.feed and o.advisory_id = a.id and s.snapshot_id <= $3
+               order by o.revision desc limit 1) o
+           order by a.place"#,
+        &feeds as _,
+        &ids as _,
+        snapshot.0,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Standing {
+                feed: parse("observation", &row.feed_id)?,
+                advisory: row.advisory_id,
+                revision: number("observation", row.revision)?,
+                snapshot: SnapshotId(row.snapshot_id),
+                observed_at: row.observed_at,
+                document: row.document,
+            })
+        })
+        .collect()
 }
 
 /// How much the index knows.

@@ -147,8 +147,21 @@ fn a_vulnerability_is_in_the_versions_that_its_advisories_affect() {
     for name in ["GHSA-1", "CVE-2026-1", "cve-2026-1"] {
         let reach = Reach::of_vulnerability(&index, name);
         assert_eq!(touched(&reach, &sbom), ["pkg:npm/a@1.0.0"], "{name}");
+        assert_eq!(advisories_called(&index, name), [("f".parse().unwrap(), "GHSA-1".to_owned())]);
     }
     assert!(Reach::of_vulnerability(&index, "CVE-2026-2").is_nothing());
+}
+
+#[test]
+fn a_version_that_cannot_be_compared_is_touched_and_not_affected() {
+    let reach = Reach::of(&[change(None, Some(advisory("X: npm a 2.0.0")))]);
+    let verdicts = |version: &str| {
+        let entry = &indexed(&image("12", &[&format!("npm/a@{version}")]))[2];
+        (reach.touches(entry), reach.affects(entry))
+    };
+    assert_eq!(verdicts("1.0.0"), (true, true));
+    assert_eq!(verdicts("2.0.0"), (false, false));
+    assert_eq!(verdicts("not a version"), (true, false));
 }
 
 #[test]
