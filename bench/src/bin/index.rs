@@ -89,17 +89,21 @@ fn packed(index: &Index, all: &[(FeedId, Advisory)], sbom: &Sbom, path: &Path) -
 /// Advisories spread over all of them change, each time others.
 fn apply(index: &Index, all: &[(FeedId, Advisory)], changes: usize) {
     let step = (all.len() / changes).max(1);
-    let taken: Vec<_> = (0..ROUNDS).map(|round| {
-        let changed = all.iter().skip(round % step).step_by(step).take(changes);
-        let changed: Vec<_> = changed.map(|(feed, advisory)| Changed {
-            feed: feed.clone(),
-            id: advisory.id.clone(),
-            now: Some(Advisory { modified: Some("later".to_owned()), ..advisory.clone() }),
-        }).collect();
-        let (took, next) = timed(|| index.apply(changed));
-        assert_eq!(next.advisories(), index.advisories(), "as many as before");
-        took
-    }).collect();
+    let taken: Vec<_> = (0..ROUNDS)
+        .map(|round| {
+            let changed = all.iter().skip(round % step).step_by(step).take(changes);
+            let changed: Vec<_> = changed
+                .map(|(feed, advisory)| Changed {
+                    feed: feed.clone(),
+                    id: advisory.id.clone(),
+                    now: Some(Advisory { modified: Some("later".to_owned()), ..advisory.clone() }),
+                })
+                .collect();
+            let (took, next) = timed(|| index.apply(changed));
+            assert_eq!(next.advisories(), index.advisories(), "as many as before");
+            took
+        })
+        .collect();
     row(&format!("apply {changes} changes"), &taken);
 }
 

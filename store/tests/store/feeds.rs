@@ -53,7 +53,7 @@ impl Scene {
     }
 
     /// What has to be changed in one snapshot to come to another.
-    async fn between(&self, from: i64, to: i64) -> Vec<(String, Option<String>)> {
+    async fn changed(&self, from: i64, to: i64) -> Vec<(String, Option<String>)> {
         let mut reader = observations::changed_between(&self.world.store, SnapshotId(from), SnapshotId(to));
         let mut all = Vec::new();
         loop {
@@ -145,14 +145,14 @@ async fn what_differs_between_two_snapshots_leads_from_each_to_the_other(owner: 
             .collect()
     };
     let forth = expected(&[("A-2", "two!"), ("A-3", ""), ("A-4", "four")]);
-    assert_eq!(scene.between(1, 2).await, forth);
-    assert_eq!(scene.between(2, 1).await, expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", "")]));
+    assert_eq!(scene.changed(1, 2).await, forth);
+    assert_eq!(scene.changed(2, 1).await, expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", "")]));
     // What has come and gone meanwhile may be told again; it is told as it stands.
     let far = expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", ""), ("A-5", "five!")]);
-    assert_eq!(scene.between(1, 3).await, far);
-    assert_eq!(scene.between(3, 1).await[3], ("A-5".to_owned(), Some("five".to_owned())));
-    assert_eq!(scene.between(3, 3).await, []);
-    assert_eq!(scene.between(1, 0).await.len(), 4);
+    assert_eq!(scene.changed(1, 3).await, far);
+    assert_eq!(scene.changed(3, 1).await[3], ("A-5".to_owned(), Some("five".to_owned())));
+    assert_eq!(scene.changed(3, 3).await, []);
+    assert_eq!(scene.changed(1, 0).await.len(), 4);
     let mut tx = scene.world.store.fleet().await.unwrap();
     let mut at_most =
         async |a, b| observations::changed_at_most(&mut tx, SnapshotId(a), SnapshotId(b)).await.unwrap();

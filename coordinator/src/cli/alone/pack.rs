@@ -1,7 +1,6 @@
 //! `starling advisories pack` and `verify`: folders of advisories as one file, which goes where there is no network and is
 //! read in place.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -180,9 +179,7 @@ fn name_of(file: &Path) -> String {
 }
 
 fn manifest_of(file: &Path) -> PathBuf {
-    let mut name = name_of(file);
-    let _ = name.write_str(".sha256");
-    file.with_file_name(name)
+    file.with_file_name(format!("{}.sha256", name_of(file)))
 }
 
 /// What the file beside it says of it, in the form of sha256sum.

@@ -1,7 +1,6 @@
 //! Folders that were packed once, for the next time: below this user's cache, under a name that is made of everything
 //! that the files show without being read. Losing it costs time only.
 
-use std::fmt::Write as _;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -82,23 +81,23 @@ impl Place {
 
 /// Names the folders as they are, the program that reads them included; and says when the last of it was changed.
 fn name_of(sources: &[Source]) -> io::Result<(String, SystemTime)> {
-    let mut shown = String::new();
+    let mut shown = show("", &fs::metadata(std::env::current_exe()?)?);
     let mut youngest = SystemTime::UNIX_EPOCH;
-    show(&mut shown, "", &fs::metadata(std::env::current_exe()?)?);
     for Source { id, format, folder } in sources {
         let whole = folder.canonicalize()?;
         shown.push_str(&format!("{id} {} {}\n", format.word, whole.display()));
         for (name, found) in files(&whole)? {
-            show(&mut shown, &name, &found);
+            shown.push_str(&show(&name, &found));
             youngest = youngest.max(changed(&found)).max(found.modified()?);
         }
     }
     Ok((format!("{}.{ENDING}", Digest::of(shown.as_bytes()).hex()), youngest))
 }
 
-fn show(shown: &mut String, name: &str, found: &Metadata) {
+/// What a file shows without being read.
+fn show(name: &str, found: &Metadata) -> String {
     let changed = (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
-    drop(writeln!(shown, "{name:?} {} {} {} {changed:?}", found.len(), found.dev(), found.ino()));
+    format!("{name:?} {} {} {} {changed:?}\n", found.len(), found.dev(), found.ino())
 }
 
 fn changed(found: &Metadata) -> SystemTime {
