@@ -80,13 +80,14 @@ pub enum Error {
 }
 
 impl BlastRadius {
+    /// Asks these.
+    pub const fn new(store: Store, indexes: IndexCache, limits: Limits) -> Self {
+        Self { store, indexes, limits }
+    }
+
     /// Asks what the node's actors ask.
-    pub fn new(deps: &Deps) -> Self {
-        Self {
-            store: deps.store.clone(),
-            indexes: deps.indexes.clone(),
-            limits: deps.config.feeds.records.clone(),
-        }
+    pub fn of_node(deps: &Deps) -> Self {
+        Self::new(deps.store.clone(), deps.indexes.clone(), deps.config.feeds.records.clone())
     }
 
     /// What is affected by the vulnerability that is called so, by any of its names in any case.
@@ -135,7 +136,8 @@ impl BlastRadius {
             let Some((last, _)) = page.last() else { return Ok(found) };
             after = *last;
             for (id, entry) in page {
-                let (now, before) = (now.affects(&entry), before.is_some_and(|before| before.affects(&entry)));
+                let (now, before) =
+                    (now.affects(&entry), before.is_some_and(|before| before.affects(&entry)));
                 if let Indexed::Package(package) = entry
                     && (now || before)
                 {

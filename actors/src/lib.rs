@@ -26,6 +26,7 @@ pub mod index_cache;
 pub mod metrics;
 mod node;
 mod relay;
+pub mod sampler;
 mod scan_worker;
 mod supervisor;
 pub mod sweeper;

@@ -94,9 +94,8 @@ impl Node {
         let actors = actors::spawn_node_actors(&deps, &cluster).await.context("cannot start the actors")?;
 
         let (phase, phases) = watch::channel(Phase::Serving);
-        let radius = BlastRadius::new(&deps);
-        let door =
-            Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), radius, &phases);
+        let radius = BlastRadius::of_node(&deps);
+        let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), radius, &phases);
         let server = serve(&config.api, listener, door, &phases)?;
         tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));
         tracing::info!(api.address = %api, node.generation = %cluster.generation(), "node serves");

@@ -6,7 +6,8 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const AREAS: [&str; 9] = ["common", "cluster", "feed", "finding", "image", "impact", "job", "queue", "tenant"];
+const AREAS: [&str; 9] =
+    ["common", "cluster", "feed", "finding", "image", "impact", "job", "queue", "tenant"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = proto_files(Path::new("starling"))?;

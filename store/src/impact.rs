@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use evaluation::impact::{FORM, Indexed, Key};
-use model::{Digest, FeedId, ImageDigest, SnapshotId, TenantId};
+use evaluation::impact::{FORM, Indexed, Kept, Key};
+use model::{Coverage, Digest, FeedId, ImageDigest, SnapshotId, TenantId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::row::{number, parse};
+use crate::row::{number, parse, word};
 use crate::{Error, FleetTx, TenantTx};
 
 /// Numbers that are asked for in one query: PostgreSQL compares each with each of an image's where it must look twice.
@@ -435,4 +435,51 @@ pub async fn unindexed(tx: &mut FleetTx, limit: u32) -> Result<Vec<(TenantId, Im
     rows.into_iter()
         .map(|row| Ok((TenantId::from_uuid(row.tenant_id), parse("image", &row.digest)?)))
         .collect()
+}
+
+/// The last place that an image has; 0 when there is none.
+pub async fn last_place(tx: &mut FleetTx) -> Result<i32, Error> {
+    let last = sqlx::query_scalar!("select max(image_no) from scanner.image_component");
+    Ok(last.fetch_one(tx.conn()).await?.unwrap_or_default())
+}
+
+/// The images at these places, as far as there are any.
+pub async fn at_places(tx: &mut FleetTx, places: &[i32]) -> Result<Vec<Found>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select image_no, tenant_id, image_digest from scanner.image_component
+         where image_no = any ($1) order by image_no",
+        places,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+/// The result that an image's last verdict keeps, with the SBOM it was made from; `None` when it is not the word on this
+/// snapshot: none is there yet, another is owed, or it was made from a newer snapshot.
+pub async fn kept(
+    tx: &mut TenantTx,
+    image: &ImageDigest,
+    snapshot: SnapshotId,
+) -> Result<Option<(Kept, Vec<u8>)>, Error> {
+    let tenant = tx.tenant().as_uuid();
+    let row = sqlx::query!(
+        "select v.findings_digest, v.coverage, s.document
+         from scanner.image i
+         join scanner.verdict v
+           on v.tenant_id = i.tenant_id and v.image_digest = i.digest and v.version = i.last_verdict
+         join scanner.sbom s on s.tenant_id = i.tenant_id and s.digest = i.sbom_digest
+         where i.tenant_id = $1 and i.digest = $2 and i.revision = i.evaluated_revision
+           and i.evaluated_snapshot <= $3",
+        tenant,
+        image.as_str(),
+        snapshot.0,
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let findings = parse("verdict", &row.findings_digest)?;
+    let coverage = word("verdict", &row.coverage, Coverage::from_word)?;
+    Ok(Some((Kept { findings, coverage }, row.document)))
 }

@@ -24,7 +24,7 @@ use crate::matching::{Subject, built_from, ecosystem_of, is_of_unread_module};
 
 pub use document::InvalidIndexed;
 pub use reach::{Reach, advisories_called};
-pub use sample::{Difference, Kept, compare};
+pub use sample::{Difference, Kept, compare, sampled};
 
 /// Raised when [`indexed`] answers otherwise than before for an SBOM: then every image is indexed anew.
 pub const FORM: i16 = 1;

@@ -180,3 +180,27 @@ fn what_was_not_written_here_is_refused() {
         assert!(Indexed::parse(bad.as_bytes()).is_err(), "{bad:?} was taken");
     }
 }
+
+#[test]
+fn a_sample_is_the_same_for_the_same_seed_and_from_all_over() {
+    let (one, other) = (sampled(1, 1_000_000, 100), sampled(2, 1_000_000, 100));
+    assert_eq!(one, sampled(1, 1_000_000, 100));
+    assert!(one.len() > 90 && one.intersection(&other).count() < 10);
+    assert!((0..10).all(|tenth| one.iter().any(|place| place / 100_001 == tenth)), "{one:?}");
+    assert_eq!(sampled(1, 0, 100), BTreeSet::new());
+    assert_eq!(sampled(1, 3, 100), BTreeSet::from([1, 2, 3]));
+}
+
+#[test]
+fn a_kept_result_is_held_against_the_full_one() {
+    let (sbom, index) = (image("12", &["npm/a@1.0.0"]), index(&[advisory("X: npm a 2.0.0")]));
+    let full = crate::evaluate(&sbom, &index);
+    let kept = Kept { findings: crate::findings_digest(&full.findings), coverage: full.coverage };
+    assert_eq!(compare(kept.clone(), &full), Ok(()));
+    let stale = Kept { findings: crate::findings_digest(&[]), ..kept.clone() };
+    let difference = compare(stale.clone(), &full).unwrap_err();
+    assert_eq!(*difference, Difference { kept: stale, full: kept.clone() });
+    assert!(difference.to_string().contains(kept.findings.as_str()));
+    let other = Kept { coverage: model::Coverage::Provisional, ..kept };
+    assert!(compare(other, &full).is_err());
+}
