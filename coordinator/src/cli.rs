@@ -7,6 +7,7 @@ mod admin;
 mod advisories;
 mod alone;
 mod aoc;
+mod blast_radius;
 mod cluster;
 mod failure;
 mod feeds;
@@ -83,6 +84,9 @@ enum Command {
     /// What was found in an image
     #[command(after_help = findings::EXAMPLES)]
     Findings(findings::Findings),
+    /// The images that a vulnerability concerns
+    #[command(after_help = blast_radius::EXAMPLES)]
+    BlastRadius(blast_radius::BlastRadius),
     /// Images the server knows
     #[command(subcommand)]
     Images(images::Images),
@@ -168,6 +172,7 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Aoc(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,
         Command::Dev(args) => return Ok(crate::dev::run(args).await?),
+        Command::BlastRadius(command) => command.run(&server()?, screen).await,
         Command::Images(command) => command.run(&server()?, screen).await,
         Command::Feeds(command) => command.run(&server()?, screen).await,
         Command::Advisories(command) => command.run(server, screen).await,

@@ -11,6 +11,7 @@ mod command_line;
 mod doors;
 mod failures;
 mod feeds;
+mod impact;
 mod operators;
 mod real_images;
 mod refused;

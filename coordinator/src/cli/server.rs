@@ -8,6 +8,7 @@ use proto_api::cluster::v1::cluster_service_client::ClusterServiceClient;
 use proto_api::feed::v1::feed_service_client::FeedServiceClient;
 use proto_api::finding::v1::finding_service_client::FindingServiceClient;
 use proto_api::image::v1::image_service_client::ImageServiceClient;
+use proto_api::impact::v1::impact_service_client::ImpactServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
 use proto_api::run::v1::run_service_client::RunServiceClient;
@@ -87,6 +88,11 @@ impl Server {
     /// Client of the findings.
     pub(super) fn findings(&self) -> FindingServiceClient<Signed> {
         FindingServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of the impact.
+    pub(super) fn impact(&self) -> ImpactServiceClient<Signed> {
+        ImpactServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
     /// Client of the feeds.

@@ -67,6 +67,7 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.finding.v1.FindingService/ListFindings", &[FindingsRead]),
     ("starling.finding.v1.FindingService/CountFindings", &[FindingsRead]),
     ("starling.finding.v1.FindingService/GetVerdict", &[FindingsRead]),
+    ("starling.impact.v1.ImpactService/GetBlastRadius", &[FindingsRead, OpsRead]),
     ("starling.feed.v1.FeedService/ListFeeds", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/GetFeed", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/GetFreshness", &[FeedsRead, OpsRead]),

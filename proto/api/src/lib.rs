@@ -48,6 +48,10 @@ area! {
     image, "starling.image.v1"
 }
 area! {
+    /// Whom a vulnerability concerns.
+    impact, "starling.impact.v1"
+}
+area! {
     /// Jobs.
     job, "starling.job.v1"
 }
