@@ -10,6 +10,7 @@ mod ids;
 mod job;
 mod run;
 mod severity;
+mod vex;
 
 pub use component::{Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage};
 pub use digest::{Digest, ImageDigest, InvalidDigest};
@@ -18,3 +19,4 @@ pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, RunId, SnapshotId, Tenant
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
 pub use run::{RunImageState, RunKind, RunState};
 pub use severity::Severity;
+pub use vex::{Justification, VexStatus, VexWord};
