@@ -104,7 +104,7 @@ fn said(at: usize, status: VexStatus, held: bool) -> Finding {
     Finding {
         vulnerability: format!("CVE-{at}"),
         aliases: Vec::new(),
-        purl: component("a.jar").purl,
+        purl: full().components[0].purl.clone(),
         package: "a".to_owned(),
         version: "1".to_owned(),
         severity: Severity::ALL[at % Severity::ALL.len()],
