@@ -12,7 +12,7 @@ use ::vex::Hearing;
 use advisory::enrichment::Enrichment;
 use advisory::lifecycle;
 use clap::Args;
-use evaluation::{Evaluation, evaluate, findings_digest};
+use evaluation::{Evaluation, findings_digest};
 use model::{Component, Digest, Distro, Finding, Location};
 use report::ignore::{self, Rules};
 use report::{DistroLine, Report, Reported};
@@ -125,16 +125,16 @@ impl Scan {
         let template = template(&outputs, self.template.as_deref())?;
         let rules = rules(self.ignore_file.as_deref())?;
         let now = OffsetDateTime::now_utc();
-        let (loaded, enrichment, said) =
-            blocking(move || Ok((advisories.load()?, enrichment(kev, epss)?, vex::load(&vex, &keys, now)?)))
-                .await?;
+        let own = env.clone();
+        let load = move || Ok((advisories.load(&own)?, enrichment(kev, epss)?, vex::load(&vex, &keys, now)?));
+        let (loaded, enrichment, said) = blocking(load).await?;
         said.warn(screen);
         let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let scanned = blocking(move || {
             let image = found.read(&bar)?;
             bar.finish_and_clear();
-            Ok(Scanned::new(image, loaded, &enrichment, rules, (&said, now)))
+            Scanned::new(image, loaded, &enrichment, rules, (&said, now))
         })
         .await?;
         scanned.loaded.warn(screen);
@@ -219,9 +219,9 @@ impl Scanned {
         enrichment: &Enrichment,
         mut rules: Rules,
         (said, now): (&vex::Loaded, OffsetDateTime),
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let today = now.date();
-        let Evaluation { mut findings, coverage, problems, set_aside } = evaluate(&image.sbom, &loaded.index);
+        let Evaluation { mut findings, coverage, problems, set_aside } = loaded.evaluate(&image.sbom)?;
         let hearing = said.hear(&findings, &image, now);
         findings.iter_mut().zip(&hearing.words).for_each(|(finding, word)| finding.vex.clone_from(word));
         let findings_digest = findings_digest(&findings);
@@ -263,7 +263,7 @@ impl Scanned {
             findings: found.collect(),
             set_aside: aside.collect(),
         };
-        Self { image, loaded, report, remarks: rules.remarks(today), hearing }
+        Ok(Self { image, loaded, report, remarks: rules.remarks(today), hearing })
     }
 
     fn show(&self, screen: &mut Screen, show_suppressed: bool) -> Result<(), Failure> {
