@@ -12,6 +12,8 @@ pub mod deltas;
 pub mod effects;
 mod error;
 pub mod evaluations;
+pub mod feed_control;
+pub mod feed_orders;
 pub mod feeds;
 pub mod findings;
 pub mod images;
