@@ -27,6 +27,9 @@ pub(super) struct Findings {
     /// Show only findings that a newer version fixes
     #[arg(long)]
     only_fixed: bool,
+    /// Show this version of the verdict instead of the latest; `starling image history` lists them
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i32).range(1..))]
+    verdict: Option<i32>,
     #[command(flatten)]
     gate: Gate,
     #[command(flatten)]
@@ -38,7 +41,7 @@ impl Findings {
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
         let filter = report::filter(self.min_severity, self.only_fixed);
         self.output.check()?;
-        let report = Report::of(server, &self.image, filter).await?;
+        let report = Report::of(server, &self.image, self.verdict.unwrap_or(0), filter).await?;
         self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))
     }

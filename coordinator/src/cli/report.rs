@@ -150,15 +150,20 @@ pub(super) fn parse_severity(word: &str) -> Result<Severity, String> {
 }
 
 impl Report {
-    /// Reads it from the server.
-    pub(super) async fn of(server: &Server, image: &str, filter: FindingFilter) -> Result<Self, Failure> {
-        let request = GetVerdictRequest { image: image.to_owned(), version: 0 };
+    /// Reads it from the server: of this version of the verdict, or of the latest where it is 0.
+    pub(super) async fn of(
+        server: &Server,
+        image: &str,
+        version: i32,
+        filter: FindingFilter,
+    ) -> Result<Self, Failure> {
+        let request = GetVerdictRequest { image: image.to_owned(), version };
         let verdict = call(request, async |request| server.findings().get_verdict(request).await).await?;
         let verdict =
             verdict.verdict.ok_or_else(|| Failure::new(Exit::Failed, "the server sent no verdict"))?;
         // By digest from here on: a name may come to point elsewhere meanwhile.
-        let image = verdict.image_digest.clone();
-        let request = CountFindingsRequest { image: image.clone() };
+        let (image, version) = (verdict.image_digest.clone(), verdict.version);
+        let request = CountFindingsRequest { image: image.clone(), verdict_version: version };
         let counts = call(request, async |request| server.findings().count_findings(request).await).await?;
         let found = list::gather(0, async |page_size, page_token| {
             let request = ListFindingsRequest {
@@ -166,6 +171,7 @@ impl Report {
                 filter: Some(filter.clone()),
                 page_size,
                 page_token,
+                verdict_version: version,
             };
             let page = call(request, async |request| server.findings().list_findings(request).await).await?;
             Ok((page.findings, page.next_page_token))

@@ -13,4 +13,5 @@ mod outbox;
 mod schema;
 mod submitting;
 mod tokens;
+mod verdicts;
 mod walls;
