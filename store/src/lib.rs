@@ -14,6 +14,7 @@ mod facts;
 pub mod feeds;
 pub mod findings;
 pub mod images;
+pub mod impact;
 pub mod jobs;
 pub mod lanes;
 pub mod layers;

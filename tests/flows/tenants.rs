@@ -78,7 +78,10 @@ fn calls_about_a_thing() -> Vec<(&'static str, Call)> {
         call!("ListFindings by name", |c, ids| c
             .findings
             .list_findings(ListFindingsRequest { image: ids.name, ..Default::default() })),
-        call!("CountFindings", |c, ids| c.findings.count_findings(CountFindingsRequest { image: ids.image })),
+        call!("CountFindings", |c, ids| c.findings.count_findings(CountFindingsRequest {
+            image: ids.image,
+            verdict_version: 0
+        })),
         call!("GetVerdict", |c, ids| c
             .findings
             .get_verdict(GetVerdictRequest { image: ids.image, version: 0 })),

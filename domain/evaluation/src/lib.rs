@@ -8,6 +8,7 @@ mod changes;
 mod coverage;
 mod document;
 mod explain;
+pub mod impact;
 mod index;
 mod matching;
 mod naming;
