@@ -18,9 +18,12 @@ const SHARED: &[&str] = &[
     "scanner.component",
     "scanner.component_key",
     "scanner.layer_content",
+    "vuln.alias",
+    "vuln.difference",
     "vuln.feed",
     "vuln.latest",
     "vuln.observation",
+    "vuln.origin",
     "vuln.quarantine",
     "vuln.snapshot",
 ];
