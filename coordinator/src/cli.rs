@@ -10,11 +10,13 @@ mod failure;
 mod feeds;
 mod findings;
 mod follow;
+mod history;
 mod image_source;
 mod images;
 mod jobs;
 mod json;
 mod list;
+mod moment;
 mod outputs;
 mod pull;
 mod queue;
@@ -75,8 +77,8 @@ enum Command {
     /// What was found in an image
     #[command(after_help = findings::EXAMPLES)]
     Findings(findings::Findings),
-    /// Images the server knows
-    #[command(subcommand)]
+    /// Images the server knows, and how their results came to be
+    #[command(subcommand, visible_alias = "image")]
     Images(images::Images),
     /// Where advisories come from, and how fresh they are
     #[command(subcommand)]

@@ -25,6 +25,7 @@ mod sealed;
 mod submissions;
 mod tenants;
 pub mod trace;
+mod verdicts;
 mod watch;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use proto_api::image::v1::image_service_server::ImageServiceServer;
 use proto_api::job::v1::job_service_server::JobServiceServer;
 use proto_api::queue::v1::queue_service_server::QueueServiceServer;
 use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
+use proto_api::verdict::v1::verdict_service_server::VerdictServiceServer;
 use store::{Objects, Store};
 use tokio::sync::watch::Receiver;
 use tonic::Status;
@@ -106,6 +108,9 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
         .add_service(
             FindingServiceServer::new(findings::Findings(door.clone())).max_decoding_message_size(size),
         )
+        .add_service(
+            VerdictServiceServer::new(verdicts::Verdicts(door.clone())).max_decoding_message_size(size),
+        )
         .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
         .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
         .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
@@ -157,11 +162,12 @@ pub async fn forget_services(health: &mut HealthReporter) {
 }
 
 /// What health clients may ask about.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "",
     JobServiceServer::<jobs::Jobs>::NAME,
     ImageServiceServer::<images::Images>::NAME,
     FindingServiceServer::<findings::Findings>::NAME,
+    VerdictServiceServer::<verdicts::Verdicts>::NAME,
     FeedServiceServer::<feeds::Feeds>::NAME,
     TenantServiceServer::<tenants::Tenants>::NAME,
     ClusterServiceServer::<cluster::Nodes>::NAME,

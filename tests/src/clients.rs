@@ -17,6 +17,7 @@ use proto_api::job::v1::{GetJobRequest, Job, JobState, SubmitJobRequest, SubmitJ
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
 use proto_api::tenant::v1::{GetQuotaRequest, Quota, SetQuotaRequest};
+use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -63,6 +64,8 @@ pub struct Clients {
     pub feeds: FeedServiceClient<Line>,
     /// Tenants.
     pub tenants: TenantServiceClient<Line>,
+    /// Verdicts over time.
+    pub verdicts: VerdictServiceClient<Line>,
     /// Nodes and the ring.
     pub cluster: ClusterServiceClient<Line>,
 }
@@ -96,6 +99,7 @@ impl Clients {
             jobs: JobServiceClient::new(line()),
             images: ImageServiceClient::new(line()),
             findings: FindingServiceClient::new(line()),
+            verdicts: VerdictServiceClient::new(line()),
             queues: QueueServiceClient::new(line()),
             feeds: FeedServiceClient::new(line()),
             tenants: TenantServiceClient::new(line()),

@@ -10,6 +10,7 @@ use proto_api::image::v1::image_service_client::ImageServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
+use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
 use rand::RngExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -95,6 +96,11 @@ impl Server {
     /// Client of the tenants.
     pub(super) fn tenants(&self) -> TenantServiceClient<Signed> {
         TenantServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of verdicts over time.
+    pub(super) fn verdicts(&self) -> VerdictServiceClient<Signed> {
+        VerdictServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
     /// Client of the cluster.

@@ -85,7 +85,8 @@ impl Findings {
         let filter = parse_filter(request.filter.as_ref().unwrap_or(&FindingFilter::default()))?;
         let mut tx = self.tx(caller).await?;
         let image = image_digest(&mut tx, &request.image).await?;
-        let verdict = verdict_that_keeps_findings(&mut tx, &image, request.verdict_version).await?;
+        let verdict = verdict_of(&mut tx, &image, request.verdict_version, "verdict_version").await?;
+        keeping(&image, &verdict)?;
         // Bound to the verdict: of another one's list, places mean nothing.
         let parts: [&[u8]; 5] = [
             image.as_str().as_bytes(),
@@ -127,13 +128,13 @@ impl Findings {
     }
 }
 
-async fn last_verdict(tx: &mut TenantTx, image: &ImageDigest) -> Result<Verdict, Refusal> {
+pub(super) async fn last_verdict(tx: &mut TenantTx, image: &ImageDigest) -> Result<Verdict, Refusal> {
     let verdict = verdicts::last(tx, image).await?;
     verdict.ok_or_else(|| no_verdict(image, format!("image {image} was not evaluated yet")))
 }
 
 /// The image's verdict of this version, or its last one where the version is 0.
-async fn verdict_of(
+pub(super) async fn verdict_of(
     tx: &mut TenantTx,
     image: &ImageDigest,
     version: i32,
@@ -148,21 +149,16 @@ async fn verdict_of(
     }
 }
 
-async fn verdict_that_keeps_findings(
-    tx: &mut TenantTx,
-    image: &ImageDigest,
-    version: i32,
-) -> Result<Verdict, Refusal> {
-    let verdict = verdict_of(tx, image, version, "verdict_version").await?;
-    if verdict.cause.is_none() {
-        let problem =
-            format!("version {} of image {image} was made before findings were kept", verdict.version);
-        return Err(no_verdict(image, problem));
+/// Refuses a verdict of before findings were kept.
+pub(super) fn keeping(image: &ImageDigest, verdict: &Verdict) -> Result<(), Refusal> {
+    if verdict.cause.is_some() {
+        return Ok(());
     }
-    Ok(verdict)
+    let version = verdict.version;
+    Err(no_verdict(image, format!("version {version} of image {image} was made before findings were kept")))
 }
 
-fn no_verdict(image: &ImageDigest, message: String) -> Refusal {
+pub(super) fn no_verdict(image: &ImageDigest, message: String) -> Refusal {
     refuse(ErrorReason::VerdictNotFound).saying(message).about("verdict", image)
 }
 
@@ -195,7 +191,7 @@ fn problems(document: &[u8]) -> Result<Vec<String>, Refusal> {
     Ok(sbom.problems.iter().take(PROBLEMS_MAX).map(line).collect())
 }
 
-fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
+pub(super) fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
     wire::Verdict {
         image_digest: image.to_string(),
         version: version(verdict.version),
@@ -226,7 +222,7 @@ fn cause_message(cause: &Cause) -> wire::Cause {
     }
 }
 
-fn change_count((kind, changes): &(ChangeKind, u32)) -> wire::ChangeCount {
+pub(super) fn change_count((kind, changes): &(ChangeKind, u32)) -> wire::ChangeCount {
     wire::ChangeCount { kind: kind.as_str().to_owned(), changes: i64::from(*changes) }
 }
 
@@ -239,7 +235,7 @@ fn feed_message(feed: &Feed, now: OffsetDateTime) -> wire::VerdictFeed {
     }
 }
 
-fn finding_message(finding: &Finding) -> wire::Finding {
+pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
     let advisory = |advisory: &model::AdvisoryMatch| wire::AdvisoryMatch {
         advisory: advisory.advisory.clone(),
         feed_id: advisory.feed.to_string(),

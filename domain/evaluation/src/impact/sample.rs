@@ -5,7 +5,7 @@ use std::fmt;
 use model::{Coverage, Digest};
 
 use crate::Evaluation;
-use crate::digest::findings_digest;
+use crate::findings_digest;
 
 /// A result as a verdict keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
