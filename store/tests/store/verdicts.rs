@@ -3,7 +3,7 @@
 use ::evaluation::{Cause, CauseKind, ChangeKind, RevisedAdvisory, findings_digest};
 use model::{Coverage, Finding, ImageDigest, Severity, SnapshotId, TenantId};
 use sqlx::PgPool;
-use store::effects::{Effect, Evaluation, SavedVerdict};
+use store::effects::{self, Effect, Evaluation, SavedVerdict};
 use store::evaluations::Before;
 use store::verdicts::{self, Range};
 use store::{Error, Fence, findings};
@@ -193,7 +193,8 @@ async fn a_place_that_the_verdict_before_does_not_have_is_refused(owner: PgPool)
     wrong.before.findings[0].digest = digest("a");
     wrong.before.findings[1].digest = digest("b");
     wrong.changes.clear();
-    assert!(matches!(scene.save(wrong).await, Err(Error::Conflict { .. })));
+    let refused = effects::apply(&scene.world.store, vec![Effect::SaveEvaluation(Box::new(wrong))]).await;
+    assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
     assert_eq!(scene.rows().await, (2, 1));
 }
 
