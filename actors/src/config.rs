@@ -91,4 +91,9 @@ impl Deps {
             objects,
         })
     }
+
+    /// The indexes of snapshots that this node holds, for who answers questions about results.
+    pub fn indexes(&self) -> &IndexCache {
+        &self.indexes
+    }
 }

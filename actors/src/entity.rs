@@ -13,6 +13,7 @@ use cluster::{EntityContext, EntityFactory, EntityKey, EntityMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 
 use crate::effects::CommitError;
+use crate::index_cache::IndexError;
 
 /// How often an entity looks again at once before it fails, and so waits.
 const LOOKS_MAX: u32 = 8;
@@ -47,6 +48,15 @@ pub(crate) enum Trouble {
     /// Anything else. It is started again later.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<IndexError> for Trouble {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Store(error) => error.into(),
+            IndexError::Build(broken) => Self::Failed(Box::new(broken)),
+        }
+    }
 }
 
 impl From<store::Error> for Trouble {

@@ -46,8 +46,10 @@ pub const FEED_RUN_DURATION: &str = "starling_feed_run_duration_seconds";
 pub const FEED_RECORDS: &str = "starling_feed_records";
 /// Bytes fetched from feed sources.
 pub const FEED_DOWNLOAD_BYTES: &str = "starling_feed_download_bytes_total";
-/// How long building the index of a snapshot took.
+/// How long making the index of a snapshot took, by what it was made `of`: whole, changes.
 pub const INDEX_BUILD: &str = "starling_index_build_seconds";
+/// Advisories that were applied to an index instead of building it whole.
+pub const INDEX_CHANGES: &str = "starling_index_changes_total";
 /// Advisories in this node's newest index.
 pub const INDEX_ADVISORIES: &str = "starling_index_advisories";
 /// The snapshot of this node's newest index.
@@ -82,7 +84,8 @@ pub fn describe() {
     describe_histogram!(FEED_RUN_DURATION, Unit::Seconds, "how long a feed's refresh took");
     describe_gauge!(FEED_RECORDS, "records of a feed's last refresh, by result");
     describe_counter!(FEED_DOWNLOAD_BYTES, Unit::Bytes, "bytes fetched from feed sources");
-    describe_histogram!(INDEX_BUILD, Unit::Seconds, "how long building a snapshot's index took");
+    describe_histogram!(INDEX_BUILD, Unit::Seconds, "how long making a snapshot's index took, by what of");
+    describe_counter!(INDEX_CHANGES, "advisories applied to an index instead of building it whole");
     describe_gauge!(INDEX_ADVISORIES, "advisories in this node's newest index");
     describe_gauge!(INDEX_SNAPSHOT, "snapshot of this node's newest index");
     describe_counter!(ACTOR_RESTARTS, "starts of an actor after it failed, by type");

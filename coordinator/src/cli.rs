@@ -4,6 +4,7 @@
 //! one line that says what to do next and why.
 
 mod admin;
+mod advisories;
 mod alone;
 mod cluster;
 mod failure;
@@ -83,6 +84,9 @@ enum Command {
     /// Where advisories come from, and how fresh they are
     #[command(subcommand)]
     Feeds(feeds::Feeds),
+    /// Advisories, packed for where there is no server
+    #[command(subcommand)]
+    Advisories(advisories::Advisories),
     /// Tenants and their quotas (operators)
     #[command(subcommand)]
     Tenants(tenants::Tenants),
@@ -150,6 +154,7 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Dev(args) => return Ok(crate::dev::run(args).await?),
         Command::Images(command) => command.run(&server()?, screen).await,
         Command::Feeds(command) => command.run(&server()?, screen).await,
+        Command::Advisories(command) => command.run(screen).await,
         Command::Tenants(command) => command.run(&server()?, screen).await,
         Command::Cluster(command) => command.run(&server()?, screen).await,
         Command::Queue(command) => command.run(&server()?, screen).await,

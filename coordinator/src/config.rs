@@ -49,6 +49,12 @@ impl Environment {
         self.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)
     }
 
+    /// The directory of what can be made anew for this user (XDG Base Directory Specification).
+    pub fn cache_home(&self) -> Option<PathBuf> {
+        let home = || self.get("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        self.get("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)
+    }
+
     /// The file that remembers where the server is and how to sign in.
     pub fn context_file(&self) -> Option<PathBuf> {
         self.config_home().map(|home| home.join("starling").join("config.toml"))

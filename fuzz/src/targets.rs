@@ -4,6 +4,7 @@ mod advisories;
 mod documents;
 pub(crate) mod files;
 mod images;
+mod packed;
 mod versions;
 
 pub use crate::mutate::Shape;
@@ -80,6 +81,7 @@ pub const TARGETS: &[Target] = &[
     target("jsonl", Shape::Lines, advisories::WORDS, advisories::jsonl_seeds, advisories::jsonl),
     target("kev", Shape::Json, advisories::WORDS, advisories::kev_seeds, advisories::kev),
     target("epss", Shape::Lines, advisories::WORDS, advisories::epss_seeds, advisories::epss),
+    target("packed", Shape::Bytes, &["npm", "Debian", "cve-2026-0001"], packed::seeds, packed::run),
     target("version", Shape::Lines, versions::WORDS, versions::seeds, versions::order),
     target("range", Shape::Lines, versions::WORDS, versions::range_seeds, versions::range),
 ];

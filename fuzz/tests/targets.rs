@@ -52,6 +52,7 @@ targets![
     jsonl,
     kev,
     epss,
+    packed,
     version,
     range,
 ];

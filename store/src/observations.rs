@@ -1,5 +1,7 @@
 //! What the feeds say as of a snapshot.
 
+mod changed;
+
 use advisory::formats::{self, Format};
 use advisory::{Advisory, Limits};
 use model::{Digest, FeedId, SnapshotId};
@@ -7,6 +9,8 @@ use time::OffsetDateTime;
 
 use crate::row::{number, parse};
 use crate::{Error, FleetTx, Store};
+
+pub use changed::{Changed, ChangedReader, changed_at_most, changed_between};
 
 /// One advisory as of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]

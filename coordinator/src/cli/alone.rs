@@ -4,6 +4,7 @@ pub(super) mod advisories;
 mod bill;
 pub(super) mod explain;
 pub(super) mod image;
+pub(super) mod pack;
 pub(super) mod sbom;
 pub(super) mod scan;
 pub(super) mod versions;

@@ -5,6 +5,7 @@
 
 mod cause;
 mod changes;
+mod chunks;
 mod coverage;
 mod document;
 mod explain;
@@ -12,6 +13,7 @@ pub mod impact;
 mod index;
 mod matching;
 mod naming;
+pub mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,7 @@ pub use cause::{Basis, Cause, CauseKind, RevisedAdvisory};
 pub use changes::{Change, ChangeKind, changes};
 pub use document::{Documents, NoFinding, digest_of_documents, findings_digest, from_document, to_document};
 pub use explain::{Answer, Explanation, Reason, explain};
-pub use index::Index;
+pub use index::{Changed, Index};
 pub use matching::evaluate;
 
 /// What holds for an image, by one state of the advisories.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use advisory::enrichment::Enrichment;
 use advisory::lifecycle;
 use clap::Args;
-use evaluation::{Evaluation, evaluate, findings_digest};
+use evaluation::{Evaluation, findings_digest};
 use model::{Component, Digest, Distro, Finding, Location};
 use report::ignore::{self, Rules};
 use report::{DistroLine, Report, Reported};
@@ -113,13 +113,15 @@ impl Scan {
         outputs::check(&outputs)?;
         let template = template(&outputs, self.template.as_deref())?;
         let rules = rules(self.ignore_file.as_deref())?;
-        let (loaded, enrichment) = blocking(move || Ok((advisories.load()?, enrichment(kev, epss)?))).await?;
+        let own = env.clone();
+        let load = move || Ok((advisories.load(&own)?, enrichment(kev, epss)?));
+        let (loaded, enrichment) = blocking(load).await?;
         let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let scanned = blocking(move || {
             let image = found.read(&bar)?;
             bar.finish_and_clear();
-            Ok(Scanned::new(image, loaded, &enrichment, rules, OffsetDateTime::now_utc().date()))
+            Scanned::new(image, loaded, &enrichment, rules, OffsetDateTime::now_utc().date())
         })
         .await?;
         scanned.loaded.warn(screen);
@@ -203,8 +205,8 @@ impl Scanned {
         enrichment: &Enrichment,
         mut rules: Rules,
         today: Date,
-    ) -> Self {
-        let Evaluation { findings, coverage, problems, set_aside } = evaluate(&image.sbom, &loaded.index);
+    ) -> Result<Self, Failure> {
+        let Evaluation { findings, coverage, problems, set_aside } = loaded.evaluate(&image.sbom)?;
         let findings_digest = findings_digest(&findings);
         let found = findings.into_iter().map(|finding| {
             let locations = locations(&image.sbom.components, &finding);
@@ -244,7 +246,7 @@ impl Scanned {
             findings: found.collect(),
             set_aside: aside.collect(),
         };
-        Self { image, loaded, report, remarks: rules.remarks(today) }
+        Ok(Self { image, loaded, report, remarks: rules.remarks(today) })
     }
 
     fn show(&self, screen: &mut Screen, show_suppressed: bool) -> Result<(), Failure> {
