@@ -24,6 +24,7 @@ pub mod image;
 pub mod index_cache;
 pub mod metrics;
 mod node;
+mod recall;
 mod relay;
 mod scan_worker;
 mod supervisor;
@@ -38,6 +39,7 @@ use store::Fence;
 pub use authority::StoreAuthority;
 pub use config::{Config, Deps};
 pub use node::{NodeActors, spawn_node_actors};
+pub use recall::{Recall, RecallError};
 pub use sweeper::SweepTiming;
 
 /// A factory for each kind of entity.

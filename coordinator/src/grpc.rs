@@ -67,6 +67,8 @@ pub struct Door {
     pub objects: Objects,
     /// The cluster this node is part of.
     pub cluster: ::cluster::Cluster,
+    /// Evaluates again what was evaluated before.
+    pub recall: actors::Recall,
     watches: Watches,
     submissions: Submissions,
     seals: Seals,
@@ -81,6 +83,7 @@ impl Door {
         store: Store,
         objects: Objects,
         cluster: ::cluster::Cluster,
+        recall: actors::Recall,
         phase: &Receiver<Phase>,
     ) -> Self {
         Self {
@@ -92,6 +95,7 @@ impl Door {
             store,
             objects,
             cluster,
+            recall,
         }
     }
 }

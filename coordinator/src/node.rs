@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{Deps, NodeActors, StoreAuthority};
+use actors::{Deps, NodeActors, Recall, StoreAuthority};
 use anyhow::{Context as _, Result};
 use cluster::{Cluster, Exit};
 use store::{Objects, Store};
@@ -93,7 +93,14 @@ impl Node {
         let actors = actors::spawn_node_actors(&deps, &cluster).await.context("cannot start the actors")?;
 
         let (phase, phases) = watch::channel(Phase::Serving);
-        let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), &phases);
+        let door = Door::new(
+            &config.api,
+            store.clone(),
+            objects.clone(),
+            cluster.clone(),
+            Recall::new(&deps),
+            &phases,
+        );
         let server = serve(&config.api, listener, door, &phases)?;
         tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));
         tracing::info!(api.address = %api, node.generation = %cluster.generation(), "node serves");

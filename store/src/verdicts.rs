@@ -117,6 +117,17 @@ pub async fn at(
     Ok(list(tx, image, Range { before: None, until: Some(time) }, 1).await?.pop())
 }
 
+/// The newest snapshot there was at this time; 0 before the first.
+pub async fn snapshot_at(tx: &mut TenantTx, time: OffsetDateTime) -> Result<SnapshotId, Error> {
+    let id = sqlx::query_scalar!(
+        r#"select coalesce(max(snapshot_id), 0) as "id!" from vuln.snapshot where at <= $1"#,
+        time,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(SnapshotId(id))
+}
+
 /// The changes that a version brought, in their order.
 pub async fn changes(tx: &mut TenantTx, image: &ImageDigest, version: u32) -> Result<Vec<Changed>, Error> {
     let tenant = tx.tenant().as_uuid();

@@ -16,4 +16,5 @@ mod registry;
 mod scan;
 mod shared_layers;
 mod tenants;
+mod verdicts;
 mod watch;

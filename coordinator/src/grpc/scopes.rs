@@ -67,6 +67,7 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.finding.v1.FindingService/GetVerdict", &[FindingsRead]),
     ("starling.verdict.v1.VerdictService/ListVerdicts", &[FindingsRead]),
     ("starling.verdict.v1.VerdictService/DiffVerdicts", &[FindingsRead]),
+    ("starling.verdict.v1.VerdictService/RecallVerdict", &[FindingsRead]),
     ("starling.feed.v1.FeedService/ListFeeds", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/GetFeed", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/GetFreshness", &[FeedsRead, OpsRead]),

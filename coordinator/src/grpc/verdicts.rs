@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use actors::RecallError;
+use actors::index_cache::IndexError;
+use actors::metrics::RECALLS;
 use evaluation::ChangeKind;
-use model::ImageDigest;
+use model::{Digest, ImageDigest, SnapshotId};
 use prost_types::Timestamp;
+use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1::ChangeCount;
 use proto_api::verdict::v1::verdict_service_server::VerdictService;
 use proto_api::verdict::v1::{
-    Change, DiffVerdictsRequest, DiffVerdictsResponse, ListVerdictsRequest, ListVerdictsResponse,
+    Agreement, Change, DiffVerdictsRequest, DiffVerdictsResponse, ListVerdictsRequest, ListVerdictsResponse,
+    RecallVerdictRequest, RecallVerdictResponse,
 };
 use store::verdicts::{self, Changed, Range, Verdict};
-use store::{TenantTx, findings, revised};
+use store::{TenantTx, evaluations, findings, revised};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::auth::{Caller, caller_of};
 use super::convert;
-use super::errors::{Refusal, invalid};
+use super::errors::{Refusal, invalid, refuse};
 use super::findings::{
     change_count, finding_message, keeping, last_verdict, no_verdict, verdict_message, verdict_of,
 };
@@ -49,6 +54,14 @@ impl VerdictService for Verdicts {
     ) -> Result<Response<DiffVerdictsResponse>, Status> {
         let caller = caller_of(&request)?;
         Ok(Response::new(self.diff(&caller, request.get_ref()).await?))
+    }
+
+    async fn recall_verdict(
+        &self,
+        request: Request<RecallVerdictRequest>,
+    ) -> Result<Response<RecallVerdictResponse>, Status> {
+        let caller = caller_of(&request)?;
+        Ok(Response::new(self.recall(&caller, request.get_ref()).await?))
     }
 }
 
@@ -106,6 +119,69 @@ impl Verdicts {
             to: Some(verdict_message(&to.image, &to.verdict)),
             counts,
         })
+    }
+}
+
+impl Verdicts {
+    /// The snapshot of the time is asked first, as it is mostly the verdict's own.
+    async fn recall(
+        &self,
+        caller: &Caller,
+        request: &RecallVerdictRequest,
+    ) -> Result<RecallVerdictResponse, Refusal> {
+        let time = moment("time", request.time)?.ok_or_else(|| invalid("time", "must be set"))?;
+        let mut tx = self.tx(caller).await?;
+        let image = image_digest(&mut tx, &request.image).await?;
+        let verdict = valid_at(&mut tx, &image, time).await?;
+        keeping(&image, &verdict)?;
+        let sbom = evaluations::sbom(&mut tx, &verdict.sbom_digest).await?;
+        // One that was made while a refresh ended may be of a snapshot with a later time than its own.
+        let then = verdicts::snapshot_at(&mut tx, time).await?.max(verdict.snapshot);
+        tx.commit().await?;
+        let found = self.evaluated(sbom.clone(), then).await?;
+        let agreement = if found == verdict.findings_digest {
+            Agreement::Same
+        } else if then > verdict.snapshot
+            && self.evaluated(sbom, verdict.snapshot).await? == verdict.findings_digest
+        {
+            Agreement::Behind
+        } else {
+            Agreement::Differs
+        };
+        tell(agreement, &image, &verdict);
+        Ok(RecallVerdictResponse {
+            verdict: Some(verdict_message(&image, &verdict)),
+            snapshot: then.0,
+            agreement: agreement.into(),
+            findings_digest: found.to_string(),
+        })
+    }
+
+    async fn evaluated(&self, sbom: Vec<u8>, snapshot: SnapshotId) -> Result<Digest, Refusal> {
+        self.0.recall.findings_digest(sbom, snapshot).await.map_err(|error| match error {
+            RecallError::Index(IndexError::Store(error)) => Refusal::from(error),
+            RecallError::Leaving => refuse(ErrorReason::NodeLeaving),
+            broken @ (RecallError::Index(_) | RecallError::Sbom(_)) => {
+                tracing::error!(
+                    error = &broken as &dyn std::error::Error,
+                    "a verdict cannot be evaluated again"
+                );
+                refuse(ErrorReason::DataCorrupt)
+            }
+        })
+    }
+}
+
+fn tell(agreement: Agreement, image: &ImageDigest, verdict: &Verdict) {
+    let word = match agreement {
+        Agreement::Same => "same",
+        Agreement::Behind => "behind",
+        Agreement::Differs | Agreement::Unspecified => "differs",
+    };
+    metrics::counter!(RECALLS, "agreement" => word).increment(1);
+    if agreement == Agreement::Differs {
+        let (version, snapshot) = (verdict.version, verdict.snapshot.0);
+        tracing::error!(image.digest = %image, verdict.version = version, snapshot, "a stored verdict is not what its inputs give");
     }
 }
 
