@@ -48,6 +48,8 @@ pub const FEED_RUN_DURATION: &str = "starling_feed_run_duration_seconds";
 pub const FEED_RECORDS: &str = "starling_feed_records";
 /// Bytes fetched from feed sources.
 pub const FEED_DOWNLOAD_BYTES: &str = "starling_feed_download_bytes_total";
+/// Downloads of feed sources that broke off and were taken up again.
+pub const FEED_DOWNLOAD_RESUMED: &str = "starling_feed_download_resumed_total";
 /// How long making the index of a snapshot took, by what it was made `of`: whole, changes.
 pub const INDEX_BUILD: &str = "starling_index_build_seconds";
 /// Advisories that were applied to an index instead of building it whole.

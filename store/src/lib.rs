@@ -13,6 +13,8 @@ pub mod effects;
 mod error;
 pub mod evaluations;
 mod facts;
+pub mod feed_control;
+pub mod feed_orders;
 pub mod feeds;
 pub mod findings;
 pub mod images;

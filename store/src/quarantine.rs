@@ -78,7 +78,7 @@ pub async fn retry(tx: &mut FleetTx, feed: &FeedId) -> Result<u64, Error> {
     sqlx::query!("update vuln.feed set cursor = null where feed_id = $1", feed.as_str())
         .execute(tx.conn())
         .await?;
-    feeds::request_refresh(tx, feed).await?;
+    feeds::request_refresh(tx, feed, true).await?;
     let open = sqlx::query_scalar!(
         r#"select count(*) as "open!" from vuln.quarantine where feed_id = $1 and settled_at is null"#,
         feed.as_str(),

@@ -9,6 +9,7 @@
 mod command_line;
 mod doors;
 mod failures;
+mod feeds;
 mod operators;
 mod real_images;
 mod refused;

@@ -118,7 +118,7 @@ fn line(finding: &Finding, advisory: &str) -> Expected {
 
 /// Has the feed read again, and waits until it was.
 async fn read(operator: &mut Clients, feed_id: &str) {
-    let request = RefreshFeedRequest { request_id: request_id(), feed_id: feed_id.to_owned() };
+    let request = RefreshFeedRequest { request_id: request_id(), feed_id: feed_id.to_owned(), whole: false };
     let asked = operator.feeds.refresh_feed(request).await.unwrap().into_inner().feed.unwrap();
     let read_again = |feed: &Feed| {
         let then = asked.last_success_time.map(|t| (t.seconds, t.nanos));

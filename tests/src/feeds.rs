@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use model::Digest;
+use proto_api::feed::v1::BundleHeader;
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::clients::request_id;
 
 /// What the records say, as (package, version of [`Image::small`](crate::images::Image::small), advisory).
 pub const SMALL_FINDINGS: [(&str, &str, &str); 3] = [
@@ -69,5 +73,17 @@ impl FeedFolder {
     /// Its address as a feed source.
     pub fn uri(&self) -> String {
         format!("file://{}", self.folder.path().display())
+    }
+}
+
+/// What is said of a bundle before its bytes.
+pub fn bundle_header(feed: &str, name: &str, bytes: &[u8]) -> BundleHeader {
+    BundleHeader {
+        request_id: request_id(),
+        feed_id: feed.to_owned(),
+        name: name.to_owned(),
+        digest: Digest::of(bytes).to_string(),
+        size_bytes: i64::try_from(bytes.len()).expect("small"),
+        ..BundleHeader::default()
     }
 }

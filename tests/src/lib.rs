@@ -5,10 +5,12 @@
 //! owner ([`Truth`]), breaks them, and asks the checker ([`invariants`]) whether everything still holds.
 //! Whatever was started ends with the test, also when it panics.
 
+pub mod bucket;
 mod cli;
 pub mod clients;
 mod cluster;
 mod eventually;
+pub mod feed_server;
 pub mod feeds;
 pub mod images;
 pub mod invariants;
@@ -31,6 +33,7 @@ pub use cli::{Cli, Outcome};
 pub use clients::{Client, Clients};
 pub use cluster::{Settings, Tenant, TestCluster, Token};
 pub use eventually::{eventually, eventually_ok};
+pub use feed_server::FeedServer;
 pub use feeds::FeedFolder;
 pub use node::{Hold, Node};
 pub use postgres::Postgres;

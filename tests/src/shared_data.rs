@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use crate::FeedFolder;
@@ -60,6 +61,35 @@ impl SharedData {
         let file = |date: &str| self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
         let dated = Some(file(date)).filter(|path| path.is_file());
         folder.take(&dated.unwrap_or_else(|| file(DATES[1])));
+    }
+
+    /// All records of a feed as of a date, one a line.
+    pub fn records(&self, feed: &str, date: &str) -> String {
+        let file = self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
+        let packed = fs::File::open(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let records = zstd::decode_all(packed).expect("the file is packed");
+        String::from_utf8(records).expect("records are text")
+    }
+
+    /// A feed's changes: the date of each day that has some, and its records, one a line.
+    pub fn delta_days(&self, feed: &str) -> Vec<(String, String)> {
+        let file = self.root.join(format!("deltas/{feed}.tar.zst"));
+        let packed = fs::File::open(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut archive = tar::Archive::new(zstd::Decoder::new(packed).expect("the file is packed"));
+        let mut days = Vec::new();
+        for entry in archive.entries().expect("the file is an archive") {
+            let mut entry = entry.expect("the archive is whole");
+            let name = entry.path().expect("a name").display().to_string();
+            let name = name.trim_start_matches("./");
+            if let Some(date) = name.strip_suffix(".records.jsonl") {
+                let date = date.to_owned();
+                let mut lines = String::new();
+                entry.read_to_string(&mut lines).expect("records are text");
+                days.push((date, lines));
+            }
+        }
+        days.sort();
+        days
     }
 
     /// What must be found in the image with the advisories of that date. Of a package that belongs to one of

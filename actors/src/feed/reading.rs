@@ -71,6 +71,7 @@ pub(super) fn read(
             }
             Record::Document { place, bytes } => reader.record(place, bytes, format, limits),
             Record::Unreadable { place, what } => reader.refuse(place, what, Vec::new()),
+            Record::Ignored { place, what } => reader.set_aside(place, what, Vec::new()),
         };
         if !go_on {
             return Ok(Err(Abandoned));
@@ -149,12 +150,16 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
     }
 
     fn refuse(&mut self, place: String, reason: String, document: Vec<u8>) -> bool {
-        self.listing.unreadable += 1;
-        self.listing.refused.push((place.clone(), Digest::of(&document)));
         // Such a file is named after its advisory: what was readable in it last time still stands.
         if let Some(id) = place.rsplit('/').next().and_then(|name| name.strip_suffix(".json")) {
             self.named.push(id.to_owned());
         }
+        self.set_aside(place, reason, document)
+    }
+
+    fn set_aside(&mut self, place: String, reason: String, document: Vec<u8>) -> bool {
+        self.listing.unreadable += 1;
+        self.listing.refused.push((place.clone(), Digest::of(&document)));
         self.unreadable.push(Unreadable { entry: place, reason, document });
         self.unreadable.len() < BATCH_UNREADABLE
             || (self.emit)(Batch::Unreadable(mem::take(&mut self.unreadable)))

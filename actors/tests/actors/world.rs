@@ -168,7 +168,7 @@ impl World {
     /// Asks for another refresh and waits until it has succeeded.
     pub(crate) async fn refresh(&self, feed: &FeedId) -> Feed {
         let mut tx = self.store.fleet().await.unwrap();
-        store::feeds::request_refresh(&mut tx, feed).await.unwrap();
+        store::feeds::request_refresh(&mut tx, feed, false).await.unwrap();
         tx.commit().await.unwrap();
         self.read_feed(feed).await
     }

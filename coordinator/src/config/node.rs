@@ -159,6 +159,10 @@ fn actors_config(merged: &Merged) -> Result<actors::Config, InvalidSetting> {
         })?,
         jobs_per_slot: merged.parse("worker.jobs-per-slot")?,
         evaluations: merged.parse("worker.evaluations")?,
+        feeds: actors::clients::feeds::Limits {
+            whole_every: merged.duration("feeds.whole-every")?,
+            ..usual.feeds
+        },
         plain_http_feeds: merged.word("feeds.plain-http", &ON_OFF)?,
         ..usual
     })

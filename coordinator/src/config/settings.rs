@@ -109,6 +109,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting!("worker", "jobs-per-slot", Some("4"), "Jobs let in for each slot of the cluster"),
     setting!("worker", "evaluations", Some("2"), "Images evaluated at once"),
+    setting!(
+        "feeds",
+        "whole-every",
+        Some("1d"),
+        "After this time a feed of which mostly changes are read is read whole, to see what is gone"
+    ),
     setting!("feeds", "plain-http", Some("off"), "Whether feeds may be read over http://: on or off"),
     setting!(
         "shutdown",

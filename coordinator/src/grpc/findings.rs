@@ -121,7 +121,11 @@ impl Findings {
         let feeds = feeds::list(&mut fleet).await?;
         Ok(wire::Verdict {
             latest_snapshot: latest.0,
-            feeds: feeds.iter().map(|feed| feed_message(feed, OffsetDateTime::now_utc())).collect(),
+            feeds: feeds
+                .iter()
+                .filter(|feed| feed.enabled)
+                .map(|feed| feed_message(feed, OffsetDateTime::now_utc()))
+                .collect(),
             problems: problems(&document)?,
             ..verdict_message(&image, &verdict)
         })

@@ -4,6 +4,7 @@
 //! So the next state of the advisories costs what is new in it, and the one before stays as it was.
 
 use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// So many entries make a chunk full: enough that a map is few chunks, few enough to copy one at each change.
@@ -94,6 +95,16 @@ impl<K: Ord + Clone, V: Clone> Chunks<K, V> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|(key, value)| (key, value))
     }
 
+    /// The entries that do not lie in a chunk that both share: all that differ, and their neighbours.
+    pub(crate) fn apart_from<'a>(
+        &'a self,
+        other: &Self,
+    ) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+        let shared: HashSet<_> = other.chunks.iter().map(Arc::as_ptr).collect();
+        let own = self.chunks.iter().filter(move |chunk| !shared.contains(&Arc::as_ptr(chunk)));
+        own.flat_map(|chunk| chunk.iter()).map(|(key, value)| (key, value))
+    }
+
     /// The entries from this key on.
     pub(crate) fn from<'a>(&'a self, key: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         let first = self.chunk_of(key).unwrap_or_default();
@@ -168,6 +179,8 @@ mod tests {
         let mut next = chunks.clone();
         *next.get_mut(&5_000).unwrap() = 7;
         assert_eq!(next.shared_with(&chunks), (39, 40));
+        let apart: Vec<_> = next.apart_from(&chunks).collect();
+        assert!(apart.contains(&(&5_000, &7)) && apart.len() <= FULL, "{}", apart.len());
         assert_eq!((chunks.get(&5_000), next.get(&5_000)), (Some(&5_000), Some(&7)));
     }
 }

@@ -109,9 +109,11 @@ impl Index {
         self.0.tables.get(ecosystem).into_iter().chain(general).map(|table| &**table)
     }
 
-    /// What the vulnerability of each advisory that speaks is called.
-    pub(crate) fn named(&self) -> impl Iterator<Item = Named<'_>> {
-        let speaking = self.sources().filter(|(_, source)| source.is_heard() && !source.is_withdrawn());
+    /// What the vulnerability of each advisory that speaks is called; where one of the two states was made of the other,
+    /// of few beside those for which that differs.
+    pub(crate) fn named_apart_from(&self, other: &Self) -> impl Iterator<Item = Named<'_>> {
+        let apart = self.0.sources.apart_from(&other.0.sources).map(|(at, source)| (*at, &**source));
+        let speaking = apart.filter(|(_, source)| source.is_heard() && !source.is_withdrawn());
         speaking.map(|(at, source)| Named {
             at,
             feed: self.feed(source),

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use advisory::formats::osv;
 use advisory::jsonl::{self, Content};
 use advisory::{Advisory, Ecosystem, Limits, canonical_name};
+use evaluation::packed::{About, Packed, PackedFeed, pack};
 use evaluation::{Index, evaluate};
-use model::{Component, Distro, FeedId, Finding, PackageKind, Purl, Sbom, SourcePackage};
+use model::{Component, Digest, Distro, FeedId, Finding, PackageKind, Purl, Sbom, SourcePackage};
 
 /// The feeds that the expected findings were computed from, as far as we can compare their versions.
 const FEEDS: [&str; 10] = [
@@ -51,11 +52,16 @@ fn findings_on_real_images_are_those_expected() {
         return println!("skipped: the shared data are not part of the project");
     }
     let indexes = DATES.map(|date| read_index(data, date));
+    let packed = indexes.each_ref().map(packed);
     for (image, id, version) in IMAGES {
         let folder = data.join("expected").join(image);
         let distro = Distro { id: id.to_owned(), version: version.to_owned(), codename: None };
         let sbom = read_sbom(&folder, distro);
         let found = indexes.each_ref().map(|index| flatten(&sbom, index));
+        for (index, packed) in indexes.iter().zip(&packed) {
+            let answer = packed.evaluate(&sbom).expect("it was just packed");
+            assert!(answer == evaluate(&sbom, index), "{image} by a packed index");
+        }
         for (date, (findings, set_aside)) in DATES.iter().zip(&found) {
             let file = folder.join(format!("vulns-at-{date}.tsv"));
             assert_same(findings, &expected(&file, false), &format!("findings in {image} at {date}"));
@@ -70,6 +76,22 @@ fn findings_on_real_images_are_those_expected() {
         assert_same(&(&after - &before), &changes(&delta, "+"), &format!("told as new in {image}"));
         assert_same(&(&before - &after), &changes(&delta, "-"), &format!("told as gone from {image}"));
     }
+}
+
+/// The same advisories as a file would hold them.
+fn packed(index: &Index) -> Packed<Vec<u8>> {
+    let feed = |id: &str| PackedFeed {
+        id: id.parse().expect("it is a feed name"),
+        advisories: 0,
+        unreadable: 0,
+        newest: 0,
+    };
+    let about = About { state: Digest::of(b""), feeds: FEEDS.iter().map(|id| feed(id)).collect() };
+    let mut bytes = Vec::new();
+    pack(index, &about, &mut bytes).expect("it is packed");
+    let packed = Packed::open(bytes).expect("it was just packed");
+    packed.verify().expect("it was just packed");
+    packed
 }
 
 fn assert_same(found: &BTreeSet<Row>, expected: &BTreeSet<Row>, what: &str) {

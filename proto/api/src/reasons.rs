@@ -71,6 +71,7 @@ impl ErrorReason {
             | Self::FeedExists
             | Self::JobFinished
             | Self::NodeState
+            | Self::FeedState
             | Self::Conflict => self.state_guide(),
             Self::BlobMissing
             | Self::BlobDigestMismatch
@@ -206,6 +207,11 @@ impl ErrorReason {
                 Code::FailedPrecondition,
                 "The node's state does not allow this.",
                 "look at it: starling cluster nodes",
+            ),
+            Self::FeedState => guide(
+                Code::FailedPrecondition,
+                "The feed's state does not allow this: it is paused or pinned, or lives of bundles alone.",
+                "look at it: starling feeds get FEED; resume or unpin it first",
             ),
             _ => guide(
                 Code::Aborted,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{Digest, FeedId, SnapshotId};
 use sqlx::{AssertSqlSafe, PgPool};
+use store::feed_control::Fault;
 use store::feeds::{self, Counts, Feed, NewFeed, Observed, Refresh, Unreadable};
 use store::{Error, Fence, observations};
 
@@ -12,7 +13,7 @@ use crate::fixture::World;
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) feed: FeedId,
-    fence: Fence,
+    pub(crate) fence: Fence,
 }
 
 impl Scene {
@@ -47,7 +48,7 @@ impl Scene {
         (counts, finished)
     }
 
-    async fn stored(&self) -> Feed {
+    pub(crate) async fn stored(&self) -> Feed {
         let mut tx = self.world.store.fleet().await.unwrap();
         feeds::get(&mut tx, &self.feed).await.unwrap()
     }
@@ -66,7 +67,7 @@ impl Scene {
         }
     }
 
-    async fn as_of(&self, snapshot: i64) -> Vec<(String, String)> {
+    pub(crate) async fn as_of(&self, snapshot: i64) -> Vec<(String, String)> {
         let mut reader = observations::current(&self.world.store, SnapshotId(snapshot), None);
         let mut all = Vec::new();
         loop {
@@ -90,7 +91,7 @@ pub(crate) fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
         .collect()
 }
 
-fn pairs(listed: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(listed: &[(&str, &str)]) -> Vec<(String, String)> {
     listed.iter().map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).collect()
 }
 
@@ -192,11 +193,11 @@ async fn a_failed_refresh_comes_again_after_a_while(owner: PgPool) {
     let scene = Scene::new(owner).await;
     assert!(scene.stored().await.due, "a new feed is due");
     let refresh = scene.begin().await;
-    feeds::failed(&scene.world.store, &refresh, "connection refused").await.unwrap();
+    feeds::failed(&scene.world.store, &refresh, Fault::Failed, "connection refused").await.unwrap();
     let feed = scene.stored().await;
     assert_eq!((feed.failures, feed.last_error.as_deref(), feed.due), (1, Some("connection refused"), false));
     let mut tx = scene.world.store.fleet().await.unwrap();
-    let revision = feeds::request_refresh(&mut tx, &scene.feed).await.unwrap();
+    let revision = feeds::request_refresh(&mut tx, &scene.feed, false).await.unwrap();
     tx.commit().await.unwrap();
     let feed = scene.stored().await;
     assert_eq!((feed.revision, feed.due), (revision, true), "who asks does not wait for the back-off");
@@ -224,7 +225,7 @@ async fn an_old_owner_of_the_feed_ingests_nothing(owner: PgPool) {
     let refused = [
         feeds::ingest(store, &refresh, &batch(&[("A-1", "one")])).await.map(|_| ()),
         feeds::finish(store, &refresh, None, None).await.map(|_| ()),
-        feeds::failed(store, &refresh, "x").await,
+        feeds::failed(store, &refresh, Fault::Failed, "x").await,
     ];
     for outcome in refused {
         assert!(matches!(outcome, Err(Error::Fenced { entity: "feed" })), "{outcome:?}");

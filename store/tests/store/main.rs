@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod deltas;
+mod feed_control;
 mod feeds;
 mod fence;
 mod fixture;

@@ -21,6 +21,7 @@ const SHARED: &[&str] = &[
     "vuln.alias",
     "vuln.difference",
     "vuln.feed",
+    "vuln.feed_order",
     "vuln.latest",
     "vuln.observation",
     "vuln.origin",

@@ -119,9 +119,9 @@ impl Reach {
     /// Advisories whose vulnerability is called otherwise, though they may not have changed themselves.
     fn rename(&mut self, before: &Index, after: &Index) {
         let renamed = renamed(before, after);
-        for index in [before, after] {
+        for (index, other) in [(before, after), (after, before)] {
             let numbers: BTreeSet<u32> = index
-                .named()
+                .named_apart_from(other)
                 .filter(|named| renamed.contains(&(named.feed.as_str(), named.id)))
                 .map(|n| n.at)
                 .collect();
@@ -139,9 +139,12 @@ impl Reach {
 
 /// By feed and id. Those that are there on one side only have changed themselves.
 fn renamed<'a>(before: &'a Index, after: &'a Index) -> BTreeSet<(&'a str, &'a str)> {
-    let then: BTreeMap<_, _> =
-        before.named().map(|named| ((named.feed.as_str(), named.id), named.vulnerability)).collect();
-    let now = after.named().map(|named| ((named.feed.as_str(), named.id), named.vulnerability));
+    let then: BTreeMap<_, _> = before
+        .named_apart_from(after)
+        .map(|named| ((named.feed.as_str(), named.id), named.vulnerability))
+        .collect();
+    let now =
+        after.named_apart_from(before).map(|named| ((named.feed.as_str(), named.id), named.vulnerability));
     now.filter(|(advisory, name)| then.get(advisory).is_some_and(|then| then != name))
         .map(|(advisory, _)| advisory)
         .collect()

@@ -82,7 +82,7 @@ fn read_folder(source: &Source) -> Result<(PackedFeed, BTreeMap<String, Read>), 
             Record::Unreadable { place, what: why } if format.splits() => {
                 return Err(failed(Error::Broken { place, why }));
             }
-            Record::Unreadable { .. } => {
+            Record::Unreadable { .. } | Record::Ignored { .. } => {
                 unreadable += 1;
                 continue;
             }
