@@ -113,6 +113,7 @@ mod tests {
             severity,
             fix: FixState::NotFixed(None),
             advisories: vec![evidence],
+            vex: None,
         }
     }
 

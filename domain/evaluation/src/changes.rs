@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AdvisoryMatch, Finding, FixState};
+use model::{AdvisoryMatch, Finding, FixState, VexWord};
 
 /// How a finding differs. In this order they are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +23,10 @@ pub enum ChangeKind {
     FixAvailable,
     /// It is fixed in other versions, or nowhere any more, or there is another reason why not.
     FixChanged,
+    /// A supplier's word on it says now that it need not be looked at.
+    Suppressed,
+    /// It says so no more.
+    Unsuppressed,
     /// It is told differently: another name, other evidence.
     Restated,
 }
@@ -40,13 +44,15 @@ pub struct Change {
 
 impl ChangeKind {
     /// Every kind, in its order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Appeared,
         Self::Resolved,
         Self::Withdrawn,
         Self::SeverityChanged,
         Self::FixAvailable,
         Self::FixChanged,
+        Self::Suppressed,
+        Self::Unsuppressed,
         Self::Restated,
     ];
 
@@ -59,6 +65,8 @@ impl ChangeKind {
             Self::SeverityChanged => "severity-changed",
             Self::FixAvailable => "fix-available",
             Self::FixChanged => "fix-changed",
+            Self::Suppressed => "suppressed",
+            Self::Unsuppressed => "unsuppressed",
             Self::Restated => "restated",
         }
     }
@@ -108,6 +116,12 @@ fn differences(before: &Finding, after: &Finding) -> Vec<ChangeKind> {
     match (&before.fix, &after.fix) {
         (FixState::NotFixed(_), FixState::Fixed(_)) => kinds.push(ChangeKind::FixAvailable),
         (old, new) if old != new => kinds.push(ChangeKind::FixChanged),
+        _ => {}
+    }
+    let is_suppressed = |finding: &Finding| finding.vex.as_ref().is_some_and(VexWord::suppresses);
+    match (is_suppressed(before), is_suppressed(after)) {
+        (false, true) => kinds.push(ChangeKind::Suppressed),
+        (true, false) => kinds.push(ChangeKind::Unsuppressed),
         _ => {}
     }
     if kinds.is_empty() {

@@ -8,7 +8,9 @@
 
 use std::borrow::Cow;
 
-use model::{AdvisoryMatch, Digest, Finding, FixState, NoFix, Purl, Severity};
+use model::{
+    AdvisoryMatch, Digest, Finding, FixState, Justification, NoFix, Purl, Severity, VexStatus, VexWord,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -21,7 +23,25 @@ struct FindingDoc<'a> {
     purl: Cow<'a, str>,
     severity: Cow<'a, str>,
     version: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vex: Option<VexDoc<'a>>,
     vulnerability: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VexDoc<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<Cow<'a, str>>,
+    document: Cow<'a, str>,
+    /// Left out where nobody contradicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held: Option<Cow<'a, str>>,
+    issuer: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    justification: Option<Cow<'a, str>>,
+    score: String,
+    statement: Cow<'a, str>,
+    status: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,10 +127,26 @@ pub fn to_document(finding: &Finding) -> Vec<u8> {
         purl: finding.purl.as_str().into(),
         severity: finding.severity.as_str().into(),
         version: finding.version.as_str().into(),
+        vex: finding.vex.as_ref().map(vex_document),
         vulnerability: finding.vulnerability.as_str().into(),
     };
     serde_json::to_vec(&document).expect("there are only lists and texts in it")
 }
+
+fn vex_document(word: &VexWord) -> VexDoc<'_> {
+    VexDoc {
+        detail: word.detail.as_deref().map(Cow::from),
+        document: word.document.as_str().into(),
+        held: word.held.then(|| HELD.into()),
+        issuer: word.issuer.as_str().into(),
+        justification: word.justification.map(|justification| justification.as_str().into()),
+        score: word.score.to_string(),
+        statement: word.statement.as_str().into(),
+        status: word.status.as_str().into(),
+    }
+}
+
+const HELD: &str = "yes";
 
 /// The finding whose document this is.
 pub fn from_document(document: &[u8]) -> Result<Finding, NoFinding> {
@@ -126,6 +162,26 @@ pub fn from_document(document: &[u8]) -> Result<Finding, NoFinding> {
         severity,
         fix: FixState::of(read.fixed.into_owned(), advisories.iter().map(|a| a.no_fix)),
         advisories,
+        vex: read.vex.map(vex).transpose()?,
+    })
+}
+
+fn vex(read: VexDoc<'_>) -> Result<VexWord, NoFinding> {
+    let justification_of =
+        |word: &str| Justification::from_word(word).ok_or_else(|| no_word("justification", word));
+    Ok(VexWord {
+        status: VexStatus::from_word(&read.status).ok_or_else(|| no_word("status", &read.status))?,
+        held: match read.held.as_deref() {
+            None => false,
+            Some(HELD) => true,
+            Some(other) => return Err(no_word("held", other)),
+        },
+        justification: read.justification.as_deref().map(justification_of).transpose()?,
+        detail: read.detail.map(Cow::into_owned),
+        issuer: read.issuer.into_owned(),
+        document: read.document.into_owned(),
+        statement: read.statement.into_owned(),
+        score: read.score.parse().map_err(|_| no_word("score", &read.score))?,
     })
 }
 
@@ -159,6 +215,7 @@ mod tests {
             text in TEXT,
             texts in prop::collection::vec(TEXT, 0..3),
             no_fix: bool,
+            said: bool,
         ) {
             let no_fix = no_fix.then_some(NoFix::Unimportant);
             let evidence = AdvisoryMatch {
@@ -173,10 +230,20 @@ mod tests {
                 aliases: texts.clone(),
                 purl: Purl::from_canonical(text.clone()),
                 package: text.clone(),
-                version: text,
+                version: text.clone(),
                 severity: Severity::High,
                 fix: FixState::of(texts, [no_fix]),
                 advisories: vec![evidence],
+                vex: said.then(|| VexWord {
+                    status: VexStatus::NotAffected,
+                    held: no_fix.is_some(),
+                    justification: Some(Justification::ComponentNotPresent),
+                    detail: no_fix.is_none().then(|| text.clone()),
+                    issuer: text.clone(),
+                    document: text.clone(),
+                    statement: text.clone(),
+                    score: 7_000,
+                }),
             };
             let written = to_document(&finding);
             let parsed: serde_json::Value = serde_json::from_slice(&written).unwrap();

@@ -1,6 +1,6 @@
 //! What differs is told, as what it is, and nothing else.
 
-use model::{NoFix, Purl, Severity};
+use model::{NoFix, Purl, Severity, VexStatus};
 use proptest::prelude::*;
 
 use super::*;
@@ -29,7 +29,34 @@ fn finding(text: &str) -> Finding {
         severity: Severity::from_word(severity).unwrap(),
         fix: FixState::of(fixed.clone(), [no_fix]),
         advisories: names.iter().map(advisory).collect(),
+        vex: None,
     }
+}
+
+#[test]
+fn a_suppliers_word_suppresses_and_unsuppresses() {
+    let silent = finding("V-1 p low -");
+    let word = |status, held| VexWord {
+        status,
+        held,
+        justification: None,
+        detail: None,
+        issuer: "i".to_owned(),
+        document: "d".to_owned(),
+        statement: "s".to_owned(),
+        score: 1,
+    };
+    let said = |status, held| Finding { vex: Some(word(status, held)), ..silent.clone() };
+    let quiet = said(VexStatus::NotAffected, false);
+    let kinds = |before: &Finding, after: &Finding| -> Vec<_> {
+        let (before, after) = (std::slice::from_ref(before), std::slice::from_ref(after));
+        compared(before, after).into_iter().map(|change| change.kind).collect()
+    };
+    assert_eq!(kinds(&silent, &quiet), [ChangeKind::Suppressed]);
+    assert_eq!(kinds(&quiet, &silent), [ChangeKind::Unsuppressed]);
+    assert_eq!(kinds(&quiet, &said(VexStatus::NotAffected, true)), [ChangeKind::Unsuppressed]);
+    assert_eq!(kinds(&quiet, &said(VexStatus::Fixed, false)), [ChangeKind::Restated]);
+    assert_eq!(kinds(&silent, &said(VexStatus::Affected, false)), [ChangeKind::Restated]);
 }
 
 fn findings(texts: &[&str]) -> Vec<Finding> {
