@@ -1,7 +1,6 @@
 //! `starling vex`: what VEX documents say of an image, and why they do not.
 
 use clap::{Args, Subcommand};
-use evaluation::evaluate;
 use inventory::Platform;
 use model::Finding;
 use serde_json::{Value, json};
@@ -90,7 +89,9 @@ impl Test {
         let name = self.image.or(self.sbom).unwrap_or_default();
         let image = Image::new(name, self.reference, self.platform, self.registry);
         let now = OffsetDateTime::now_utc();
-        let (known, loaded) = blocking(move || Ok((advisories.load()?, load(&files, &keys, now)?))).await?;
+        let own = env.clone();
+        let read = move || Ok((advisories.load(&own)?, load(&files, &keys, now)?));
+        let (known, loaded) = blocking(read).await?;
         known.warn(screen);
         loaded.warn(screen);
         let found = image.find(env, screen).await?;
@@ -98,7 +99,7 @@ impl Test {
         let tested = blocking(move || {
             let image = found.read(&bar)?;
             bar.finish_and_clear();
-            let findings = evaluate(&image.sbom, &known.index).findings;
+            let findings = known.evaluate(&image.sbom)?.findings;
             let hearing = loaded.hear(&findings, &image, now);
             Ok(Tested { loaded, findings, hearing, without_effect })
         })
