@@ -27,6 +27,7 @@ pub mod index_cache;
 pub mod metrics;
 mod node;
 mod places;
+mod recall;
 mod relay;
 pub mod sampler;
 mod scan_worker;
@@ -44,6 +45,7 @@ use store::Fence;
 pub use authority::StoreAuthority;
 pub use config::{Config, Deps};
 pub use node::{NodeActors, spawn_node_actors};
+pub use recall::{Recall, RecallError};
 pub use sweeper::SweepTiming;
 
 /// A factory for each kind of entity.

@@ -26,6 +26,10 @@ pub const LAYER_CACHE_SAVED_BYTES: &str = "starling_layer_cache_saved_bytes_tota
 pub const FINDINGS: &str = "starling_findings_total";
 /// Verdicts, by `result` (changed, unchanged).
 pub const VERDICTS: &str = "starling_verdicts_total";
+/// Changes that the verdicts written by this node brought, by `kind`.
+pub const VERDICT_CHANGES: &str = "starling_verdict_changes_total";
+/// Verdicts that were evaluated again with the advisories of their time, by `agreement` (same, behind, differs).
+pub const RECALLS: &str = "starling_recalls_total";
 /// Bells that the relay carried, by `kind`.
 pub const BELLS_RUNG: &str = "starling_bells_rung_total";
 /// Rounds of the relay that failed, by `cause` (database, valkey).
@@ -88,6 +92,8 @@ pub fn describe() {
     );
     describe_counter!(FINDINGS, "findings of verdicts written by this node, by severity");
     describe_counter!(VERDICTS, "verdicts of this node, by result");
+    describe_counter!(VERDICT_CHANGES, "changes against the verdict before, by kind");
+    describe_counter!(RECALLS, "verdicts evaluated again with the advisories of their time, by agreement");
     describe_counter!(BELLS_RUNG, "bells carried from the outbox to streams, by kind");
     describe_counter!(RELAY_FAILURES, "rounds of the relay that failed, by cause");
     describe_counter!(SWEPT, "bells rung by the sweeper because nothing moved");

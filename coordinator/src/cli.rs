@@ -13,11 +13,13 @@ mod failure;
 mod feeds;
 mod findings;
 mod follow;
+mod history;
 mod image_source;
 mod images;
 mod jobs;
 mod json;
 mod list;
+mod moment;
 mod outputs;
 mod pull;
 mod queue;
@@ -87,8 +89,8 @@ enum Command {
     /// The images that a vulnerability concerns
     #[command(after_help = blast_radius::EXAMPLES)]
     BlastRadius(blast_radius::BlastRadius),
-    /// Images the server knows
-    #[command(subcommand)]
+    /// Images the server knows, and how their results came to be
+    #[command(subcommand, visible_alias = "image")]
     Images(images::Images),
     /// Where advisories come from, and how fresh they are
     #[command(subcommand)]

@@ -29,6 +29,7 @@ mod sealed;
 mod submissions;
 mod tenants;
 pub mod trace;
+mod verdicts;
 mod watch;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use proto_api::job::v1::job_service_server::JobServiceServer;
 use proto_api::queue::v1::queue_service_server::QueueServiceServer;
 use proto_api::run::v1::run_service_server::RunServiceServer;
 use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
+use proto_api::verdict::v1::verdict_service_server::VerdictServiceServer;
 use store::{Objects, Store};
 use tokio::sync::watch::Receiver;
 use tonic::Status;
@@ -75,6 +77,8 @@ pub struct Door {
     /// The cluster this node is part of.
     pub cluster: ::cluster::Cluster,
     blast_radius: BlastRadius,
+    /// Evaluates again what was evaluated before.
+    pub recall: actors::Recall,
     watches: Watches,
     submissions: Submissions,
     seals: Seals,
@@ -90,6 +94,7 @@ impl Door {
         objects: Objects,
         cluster: ::cluster::Cluster,
         blast_radius: BlastRadius,
+        recall: actors::Recall,
         phase: &Receiver<Phase>,
     ) -> Self {
         Self {
@@ -102,6 +107,7 @@ impl Door {
             store,
             objects,
             cluster,
+            recall,
         }
     }
 }
@@ -119,6 +125,9 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
             FindingServiceServer::new(findings::Findings(door.clone())).max_decoding_message_size(size),
         )
         .add_service(ImpactServiceServer::new(impact::Impact(door.clone())).max_decoding_message_size(size))
+        .add_service(
+            VerdictServiceServer::new(verdicts::Verdicts(door.clone())).max_decoding_message_size(size),
+        )
         .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
         .add_service(
             AdvisoryServiceServer::new(advisories::Advisories(door.clone())).max_decoding_message_size(size),
@@ -174,12 +183,13 @@ pub async fn forget_services(health: &mut HealthReporter) {
 }
 
 /// What health clients may ask about.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
     "",
     JobServiceServer::<jobs::Jobs>::NAME,
     ImageServiceServer::<images::Images>::NAME,
     FindingServiceServer::<findings::Findings>::NAME,
     ImpactServiceServer::<impact::Impact>::NAME,
+    VerdictServiceServer::<verdicts::Verdicts>::NAME,
     FeedServiceServer::<feeds::Feeds>::NAME,
     AdvisoryServiceServer::<advisories::Advisories>::NAME,
     TenantServiceServer::<tenants::Tenants>::NAME,

@@ -20,5 +20,6 @@ mod scan;
 mod scheduler;
 mod shared_layers;
 mod tenants;
+mod verdicts;
 mod watch;
 mod webhooks;

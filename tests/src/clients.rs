@@ -20,6 +20,7 @@ use proto_api::run::v1::run_service_client::RunServiceClient;
 use proto_api::run::v1::{GetRunRequest, ListRunsRequest, Run, RunState};
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
 use proto_api::tenant::v1::{GetQuotaRequest, Quota, SetQuotaRequest};
+use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -70,6 +71,8 @@ pub struct Clients {
     pub feeds: FeedServiceClient<Line>,
     /// Tenants.
     pub tenants: TenantServiceClient<Line>,
+    /// Verdicts over time.
+    pub verdicts: VerdictServiceClient<Line>,
     /// Nodes and the ring.
     pub cluster: ClusterServiceClient<Line>,
 }
@@ -104,6 +107,7 @@ impl Clients {
             images: ImageServiceClient::new(line()),
             findings: FindingServiceClient::new(line()),
             impact: ImpactServiceClient::new(line()),
+            verdicts: VerdictServiceClient::new(line()),
             queues: QueueServiceClient::new(line()),
             runs: RunServiceClient::new(line()),
             feeds: FeedServiceClient::new(line()),

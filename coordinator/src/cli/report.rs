@@ -9,7 +9,9 @@ use proto_api::finding::v1::{
     CountFindingsRequest, CountFindingsResponse, Finding, FindingFilter, GetVerdictRequest,
     ListFindingsRequest, Verdict,
 };
+use proto_api::verdict::v1::{Agreement, RecallVerdictRequest, RecallVerdictResponse};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::failure::{Exit, Failure};
 use super::json::{SCHEMA_VERSION, value};
@@ -141,6 +143,8 @@ pub(super) struct Report {
     pub counts: CountFindingsResponse,
     /// The findings that the filter lets through.
     pub findings: Vec<Finding>,
+    /// What came of evaluating it once more, where a time of before was asked for.
+    pub recall: Option<RecallVerdictResponse>,
 }
 
 /// A severity by its word.
@@ -150,15 +154,20 @@ pub(super) fn parse_severity(word: &str) -> Result<Severity, String> {
 }
 
 impl Report {
-    /// Reads it from the server.
-    pub(super) async fn of(server: &Server, image: &str, filter: FindingFilter) -> Result<Self, Failure> {
-        let request = GetVerdictRequest { image: image.to_owned(), version: 0 };
+    /// Reads it from the server: of this version of the verdict, or of the latest where it is 0.
+    pub(super) async fn of(
+        server: &Server,
+        image: &str,
+        version: i32,
+        filter: FindingFilter,
+    ) -> Result<Self, Failure> {
+        let request = GetVerdictRequest { image: image.to_owned(), version };
         let verdict = call(request, async |request| server.findings().get_verdict(request).await).await?;
         let verdict =
             verdict.verdict.ok_or_else(|| Failure::new(Exit::Failed, "the server sent no verdict"))?;
         // By digest from here on: a name may come to point elsewhere meanwhile.
-        let image = verdict.image_digest.clone();
-        let request = CountFindingsRequest { image: image.clone() };
+        let (image, version) = (verdict.image_digest.clone(), verdict.version);
+        let request = CountFindingsRequest { image: image.clone(), verdict_version: version };
         let counts = call(request, async |request| server.findings().count_findings(request).await).await?;
         let found = list::gather(0, async |page_size, page_token| {
             let request = ListFindingsRequest {
@@ -166,11 +175,26 @@ impl Report {
                 filter: Some(filter.clone()),
                 page_size,
                 page_token,
+                verdict_version: version,
             };
             let page = call(request, async |request| server.findings().list_findings(request).await).await?;
             Ok((page.findings, page.next_page_token))
         });
-        Ok(Self { verdict, counts, findings: found.await?.items })
+        Ok(Self { verdict, counts, findings: found.await?.items, recall: None })
+    }
+
+    /// Reads what was known at this time, and has it evaluated once more.
+    pub(super) async fn at(
+        server: &Server,
+        image: &str,
+        time: OffsetDateTime,
+        filter: FindingFilter,
+    ) -> Result<Self, Failure> {
+        let request = RecallVerdictRequest { image: image.to_owned(), time: Some(convert::timestamp(time)) };
+        let recall = call(request, async |request| server.verdicts().recall_verdict(request).await).await?;
+        let known = recall.verdict.clone().unwrap_or_default();
+        let report = Self::of(server, &known.image_digest, known.version, filter).await?;
+        Ok(Self { recall: Some(recall), ..report })
     }
 
     /// Writes it as people read it, or with the field names of the .proto files.
@@ -182,12 +206,15 @@ impl Report {
             }
             ResultFormat::Json => {
                 let findings: Vec<_> = self.findings.iter().map(|f| value(FINDING, f)).collect();
-                let whole = json!({
+                let mut whole = json!({
                     "schema_version": SCHEMA_VERSION,
                     "verdict": value("starling.finding.v1.Verdict", &self.verdict),
                     "counts": value("starling.finding.v1.CountFindingsResponse", &self.counts),
                     "findings": findings,
                 });
+                if let Some(recall) = &self.recall {
+                    whole["recall"] = value("starling.verdict.v1.RecallVerdictResponse", recall);
+                }
                 screen.data(list::pretty(&whole)?)
             }
             ResultFormat::Jsonl => {
@@ -245,6 +272,7 @@ impl Report {
         let mut lines = vec![self.counts_line()];
         lines.extend(self.coverage_lines());
         lines.push(self.age_line());
+        lines.extend(self.recall.as_ref().map(recall_line));
         let demonstration = self.verdict.feeds.iter().filter(|feed| feed.demonstration);
         lines.extend(demonstration.map(|feed| {
             format!(
@@ -317,7 +345,36 @@ impl Report {
             self.counts.by_severity.iter().any(of)
         };
         let ages = self.verdict.feeds.iter().map(|feed| words::duration(feed.age));
-        gate.judge(is_found, self.verdict.coverage(), ages)
+        match gate.judge(is_found, self.verdict.coverage(), ages) {
+            Exit::Ok if self.recall.as_ref().is_some_and(differs) => Exit::Untrusted,
+            exit => exit,
+        }
+    }
+}
+
+fn differs(recall: &RecallVerdictResponse) -> bool {
+    matches!(recall.agreement(), Agreement::Differs | Agreement::Unspecified)
+}
+
+/// What came of evaluating a verdict of before once more.
+fn recall_line(recall: &RecallVerdictResponse) -> String {
+    let version = recall.verdict.as_ref().map_or(0, |verdict| verdict.version);
+    let snapshot = recall.snapshot;
+    match recall.agreement() {
+        Agreement::Same => {
+            format!(
+                "as of then: version {version}; snapshot {snapshot} gives the same findings, byte by byte"
+            )
+        }
+        Agreement::Behind => format!(
+            "as of then: version {version}; snapshot {snapshot} was there already and gives others: the image was not \
+             evaluated against it yet"
+        ),
+        Agreement::Differs | Agreement::Unspecified => format!(
+            "as of then: version {version}. THIS CANNOT BE REPRODUCED: the advisories of its own snapshot give other \
+             findings ({}): another build made it, or something is wrong",
+            recall.findings_digest
+        ),
     }
 }
 
@@ -410,6 +467,7 @@ mod tests {
                 ..CountFindingsResponse::default()
             },
             findings: vec![finding],
+            recall: None,
         }
     }
 

@@ -13,6 +13,7 @@ use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
 use proto_api::run::v1::run_service_client::RunServiceClient;
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
+use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
 use rand::RngExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -109,6 +110,11 @@ impl Server {
     /// Client of the tenants.
     pub(super) fn tenants(&self) -> TenantServiceClient<Signed> {
         TenantServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of verdicts over time.
+    pub(super) fn verdicts(&self) -> VerdictServiceClient<Signed> {
+        VerdictServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
     /// Client of the cluster.

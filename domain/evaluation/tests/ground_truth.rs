@@ -12,7 +12,7 @@ use advisory::{Advisory, Ecosystem, Limits, canonical_name};
 use evaluation::impact::{Change, Reach, indexed};
 use evaluation::packed::{About, Packed, PackedFeed, pack};
 use evaluation::{Changed, Index, evaluate};
-use model::{Component, Digest, Distro, FeedId, PackageKind, Purl, Sbom, SourcePackage};
+use model::{Component, Digest, Distro, FeedId, Finding, PackageKind, Purl, Sbom, SourcePackage};
 
 /// The feeds that the expected findings were computed from, as far as we can compare their versions.
 const FEEDS: [&str; 10] = [
@@ -73,6 +73,9 @@ fn findings_on_real_images_are_those_expected() {
         let delta = folder.join("delta-0531-0731.tsv");
         assert_same(&(after - before), &changes(&delta, "+"), &format!("new in {image}"));
         assert_same(&(before - after), &changes(&delta, "-"), &format!("gone from {image}"));
+        let [before, after] = told(&sbom, &indexes);
+        assert_same(&(&after - &before), &changes(&delta, "+"), &format!("told as new in {image}"));
+        assert_same(&(&before - &after), &changes(&delta, "-"), &format!("told as gone from {image}"));
     }
 }
 
@@ -238,19 +241,37 @@ fn is_ours(ecosystem: &str) -> bool {
 /// Findings and what was set aside, as rows.
 fn flatten(sbom: &Sbom, index: &Index) -> (BTreeSet<Row>, BTreeSet<Row>) {
     let evaluation = evaluate(sbom, index);
-    let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro).expect("it is a known distribution");
-    let row = |purl: &Purl, advisory: &str| {
-        let component = sbom.components.iter().find(|c| c.purl == *purl).expect("findings name components");
-        let language = Ecosystem::of_language(component.kind);
-        // Expected findings give what was compared: canonical names, versions of source packages.
-        let name = canonical_name(component.kind, &component.name);
-        let version = component.source.as_ref().map_or(&component.version, |source| &source.version);
-        [language.as_ref().unwrap_or(&distro).to_string(), name, version.clone(), advisory.to_owned()]
-    };
-    let findings = evaluation.findings.iter();
-    let findings = findings.flat_map(|f| f.advisories.iter().map(|a| row(&f.purl, &a.advisory))).collect();
-    let set_aside = evaluation.set_aside.iter().map(|aside| row(&aside.purl, &aside.advisory)).collect();
+    let findings = evaluation.findings.iter().flat_map(|finding| rows_of(sbom, finding)).collect();
+    let set_aside =
+        evaluation.set_aside.iter().map(|aside| row(sbom, &aside.purl, &aside.advisory)).collect();
     (findings, set_aside)
+}
+
+/// The findings that are told to differ between the two dates, as they were and as they are.
+fn told(sbom: &Sbom, indexes: &[Index; 2]) -> [BTreeSet<Row>; 2] {
+    let [before, after] = indexes.each_ref().map(|index| evaluate(sbom, index).findings);
+    let all = evaluation::changes(&before, &after, |_| false);
+    let rows = |list: &[Finding], places: Vec<usize>| {
+        places.into_iter().flat_map(|at| rows_of(sbom, &list[at])).collect()
+    };
+    [
+        rows(&before, all.iter().filter_map(|change| change.before).collect()),
+        rows(&after, all.iter().filter_map(|change| change.after).collect()),
+    ]
+}
+
+fn rows_of(sbom: &Sbom, finding: &Finding) -> Vec<Row> {
+    finding.advisories.iter().map(|a| row(sbom, &finding.purl, &a.advisory)).collect()
+}
+
+/// Expected findings give what was compared: canonical names, versions of source packages.
+fn row(sbom: &Sbom, purl: &Purl, advisory: &str) -> Row {
+    let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro).expect("it is a known distribution");
+    let component = sbom.components.iter().find(|c| c.purl == *purl).expect("findings name components");
+    let language = Ecosystem::of_language(component.kind);
+    let name = canonical_name(component.kind, &component.name);
+    let version = component.source.as_ref().map_or(&component.version, |source| &source.version);
+    [language.as_ref().unwrap_or(&distro).to_string(), name, version.clone(), advisory.to_owned()]
 }
 
 fn expected(path: &Path, owned: bool) -> BTreeSet<Row> {

@@ -67,3 +67,7 @@ area! {
     /// Tenants and quotas.
     tenant, "starling.tenant.v1"
 }
+area! {
+    /// Verdicts over time.
+    verdict, "starling.verdict.v1"
+}

@@ -19,4 +19,5 @@ mod runs;
 mod schema;
 mod submitting;
 mod tokens;
+mod verdicts;
 mod walls;

@@ -6,7 +6,7 @@ use std::fmt;
 use model::{Coverage, Digest};
 
 use crate::Evaluation;
-use crate::digest::findings_digest;
+use crate::findings_digest;
 
 /// Chooses up to so many of the places from 1 to `last`, by a seed: the same ones for the same seed.
 pub fn sampled(seed: u64, last: i32, count: u32) -> BTreeSet<i32> {
