@@ -13,6 +13,7 @@ mod operators;
 mod real_images;
 mod refused;
 mod registry;
+mod replay;
 mod scan;
 mod shared_layers;
 mod tenants;

@@ -53,6 +53,12 @@ impl FeedFolder {
         fs::write(file, record.to_string()).expect("the record can be written");
     }
 
+    /// Writes a file with a record in each line, in place of the one of that name.
+    pub fn put_lines(&self, name: &str, lines: &str) {
+        fs::write(self.folder.path().join(format!("{name}.jsonl")), lines)
+            .expect("the folder can be written");
+    }
+
     /// Copies this file into the folder, in place of the one of that name. Never a link: what a test writes
     /// must not reach the file it was taken from.
     pub fn take(&self, file: &Path) {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::FeedFolder;
 use crate::images::Image;
+use crate::{FeedFolder, Replay};
 
 /// The feeds that the expected findings were computed from.
 pub const FEEDS: [&str; 10] = [
@@ -36,6 +36,18 @@ pub struct Expected {
     pub advisory: String,
 }
 
+impl Expected {
+    /// Of the columns ecosystem, package, version, advisory.
+    fn of(row: &[&str]) -> Self {
+        Self {
+            package: row[1].to_owned(),
+            // An epoch of 0 is written by some and not by others.
+            version: row[2].trim_start_matches("0:").to_owned(),
+            advisory: row[3].to_owned(),
+        }
+    }
+}
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct SharedData {
@@ -54,12 +66,26 @@ impl SharedData {
         Image::read_layout(&self.root.join(format!("images/{name}.oci")))
     }
 
-    /// Puts this feed's records of the date into the folder. A feed that did not change between the
-    /// dates is there under the later one only.
+    /// Puts this feed's records of the date into the folder.
     pub fn fill(&self, folder: &FeedFolder, feed: &str, date: &str) {
+        folder.take(&self.records(feed, date));
+    }
+
+    /// This feed from the earlier date on.
+    pub fn replay(&self, feed: &str) -> Replay {
+        Replay::new(feed, &self.lines(feed, DATES[0]), &self.root.join(format!("deltas/{feed}.tar.zst")))
+    }
+
+    /// This feed's records of the date, one in each line.
+    pub fn lines(&self, feed: &str, date: &str) -> String {
+        let file = fs::File::open(self.records(feed, date)).expect("the file is there");
+        String::from_utf8(zstd::decode_all(file).expect("zstd")).expect("JSON is UTF-8")
+    }
+
+    /// A feed that did not change between the dates is there under the later one only.
+    fn records(&self, feed: &str, date: &str) -> PathBuf {
         let file = |date: &str| self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
-        let dated = Some(file(date)).filter(|path| path.is_file());
-        folder.take(&dated.unwrap_or_else(|| file(DATES[1])));
+        Some(file(date)).filter(|path| path.is_file()).unwrap_or_else(|| file(DATES[1]))
     }
 
     /// What must be found in the image with the advisories of that date. Of a package that belongs to one of
@@ -70,12 +96,18 @@ impl SharedData {
         text.lines()
             .map(|line| line.split('\t').collect::<Vec<_>>())
             .filter(|row| row.get(4) != Some(&"os-owned"))
-            .map(|row| Expected {
-                package: row[1].to_owned(),
-                // An epoch of 0 is written by some and not by others.
-                version: row[2].trim_start_matches("0:").to_owned(),
-                advisory: row[3].to_owned(),
-            })
+            .map(|row| Expected::of(&row))
             .collect()
+    }
+
+    /// What appears in the image from the earlier date to the later, and what is resolved.
+    pub fn expected_changes(&self, image: &str) -> (BTreeSet<Expected>, BTreeSet<Expected>) {
+        let file = self.root.join(format!("expected/{image}/delta-0531-0731.tsv"));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let of = |sign: &str| {
+            let rows = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+            rows.filter(|row| row[0] == sign).map(|row| Expected::of(&row[1..])).collect()
+        };
+        (of("+"), of("-"))
     }
 }
