@@ -11,8 +11,8 @@ use std::time::Instant;
 use advisory::formats::{self, Format};
 use cluster::{EntityContext, EntityFactory};
 use model::FeedId;
-use store::feeds::{self, Counts, Feed as Row, Finished, Refresh};
-use store::{Fence, Store};
+use store::feeds::{self, Counts, Feed as Row, Finished, Origin, Refresh};
+use store::{Fence, Store, quarantine};
 use tokio::sync::mpsc;
 
 use self::reading::{Batch, Listing};
@@ -114,10 +114,13 @@ impl Feed {
                 Ok(Done { counts, unreadable: feed.problems, finished })
             }
             Opened::Records { etag, records } => {
+                let origin = Origin { mark: etag.clone(), ..refresh.origin.clone() };
+                let refresh = &Refresh { origin, ..refresh.clone() };
                 let (counts, listing) = self.take_in(refresh, records, format).await?;
                 if listing.readable == 0 && (listing.unreadable > 0 || feed.advisories > 0) {
                     return Err(Failure::NothingReadable { unreadable: listing.unreadable });
                 }
+                quarantine::settle(&self.store, refresh, &listing.refused).await?;
                 let finished =
                     feeds::finish(&self.store, refresh, etag.as_deref(), Some(&listing.ids)).await?;
                 Ok(Done { counts, unreadable: listing.unreadable, finished })

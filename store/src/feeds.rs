@@ -4,13 +4,18 @@
 //! the feed's partition. Only what differs is written. What a refresh wrote counts from the snapshot that `finish`
 //! makes, so an interrupted one is invisible; the next takes it up under the same number.
 
+mod origins;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use advisory::contract;
 use model::{Digest, FeedId, Lane, SnapshotId, TenantId};
 use time::OffsetDateTime;
 
+use crate::deltas::Arrival;
 use crate::row::{number, parse};
-use crate::{Error, Fence, FleetTx, Store, outbox};
+use crate::{Error, Fence, FleetTx, Store, deltas, outbox, quarantine};
 
 /// A feed to be read from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +88,19 @@ pub struct Refresh {
     pub revision: i64,
     /// The source's own mark of what was read last; none when what was read last was not finished.
     pub cursor: Option<String>,
+    /// Where the documents come from, once that is known.
+    pub origin: Origin,
+}
+
+/// Where the documents of a refresh come from; kept with each of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it is read from.
+    pub source: String,
+    /// How it is written.
+    pub format: String,
+    /// The source's own mark of the state that is read: an ETag, a digest.
+    pub mark: Option<String>,
 }
 
 /// One advisory exactly as published.
@@ -260,51 +278,81 @@ pub async fn begin(store: &Store, fence: Fence, feed: &FeedId) -> Result<Refresh
                problems = case when f.refreshing then f.problems else 0 end,
                cursor = case when f.refreshing then null else f.cursor end
            where f.feed_id = $1
-           returning refresh, revision, cursor"#,
+           returning refresh, revision, cursor, source, format"#,
         feed.as_str(),
     )
     .fetch_optional(tx.conn())
     .await?
     .ok_or(Error::NotFound { entity: "feed" })?;
     tx.commit().await?;
-    Ok(Refresh { feed: feed.clone(), fence, number: row.refresh, revision: row.revision, cursor: row.cursor })
+    Ok(Refresh {
+        feed: feed.clone(),
+        fence,
+        number: row.refresh,
+        revision: row.revision,
+        cursor: row.cursor,
+        origin: Origin { source: row.source, format: row.format, mark: None },
+    })
 }
 
-/// Takes in a batch (some thousand at once are best): writes a new revision of what differs from the last one.
+/// Takes in a batch (some thousand at once are best): writes a new revision of what differs from the last one, and what
+/// it means. A document that carries what no source may say is refused, and nothing of the batch is kept.
 pub async fn ingest(store: &Store, refresh: &Refresh, batch: &[Observed]) -> Result<Counts, Error> {
     let mut tx = open(store, refresh).await?;
     let differing = differing(&mut tx, refresh, batch).await?;
     let mut counts = Counts { unchanged: (batch.len() - differing.len()) as u64, ..Counts::default() };
-    let (mut ids, mut revisions, mut digests, mut documents) = (vec![], vec![], vec![], vec![]);
-    for (place, last_revision, listed) in differing {
-        let observed = &batch[place];
-        if listed {
+    let mut arrivals = Vec::with_capacity(differing.len());
+    for (place, last_revision, was_listed) in differing {
+        if was_listed {
             counts.changed += 1
         } else {
             counts.added += 1
         }
-        ids.push(observed.advisory_id.clone());
-        revisions.push(last_revision + 1);
-        digests.push(observed.digest.as_str().to_owned());
-        documents.push(observed.document.as_slice());
+        let Observed { advisory_id, digest, document } = batch[place].clone();
+        if let Some(field) = contract::derived_field(&document) {
+            return Err(Error::Conflict {
+                what: format!("{advisory_id} carries {field}, which no source may"),
+            });
+        }
+        arrivals.push(Arrival { advisory_id, revision: last_revision + 1, was_listed, digest, document });
     }
-    if !ids.is_empty() {
-        sqlx::query!(
-            "insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document)
-             select $1, o.id, o.revision, $2, o.digest, o.document
-             from unnest($3::text[], $4::int[], $5::text[], $6::bytea[]) as o(id, revision, digest, document)",
-            refresh.feed.as_str(),
-            refresh.number,
-            &ids,
-            &revisions,
-            &digests,
-            &documents as &[&[u8]],
-        )
-        .execute(tx.conn())
-        .await?;
+    if !arrivals.is_empty() {
+        let past = deltas::past_of(&mut tx, refresh, &arrivals).await?;
+        let arrivals = Arc::new(arrivals);
+        let meaning = deltas::read(refresh.origin.format.clone(), Arc::clone(&arrivals), past);
+        let origin = origins::number(&mut tx, refresh).await?;
+        observe(&mut tx, refresh, origin, &arrivals).await?;
+        deltas::write(&mut tx, refresh, &meaning.await?).await?;
     }
     tx.commit().await?;
     Ok(counts)
+}
+
+async fn observe(
+    tx: &mut FleetTx,
+    refresh: &Refresh,
+    origin: i32,
+    arrivals: &[Arrival],
+) -> Result<(), Error> {
+    let ids: Vec<&str> = arrivals.iter().map(|a| a.advisory_id.as_str()).collect();
+    let revisions: Vec<i32> = arrivals.iter().map(|a| a.revision).collect();
+    let digests: Vec<&str> = arrivals.iter().map(|a| a.digest.as_str()).collect();
+    let documents: Vec<&[u8]> = arrivals.iter().map(|a| a.document.as_slice()).collect();
+    sqlx::query!(
+        "insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document, origin)
+         select $1, o.id, o.revision, $2, o.digest, o.document, $7
+         from unnest($3::text[], $4::int[], $5::text[], $6::bytea[]) as o(id, revision, digest, document)",
+        refresh.feed.as_str(),
+        refresh.number,
+        &ids as &[&str],
+        &revisions,
+        &digests as &[&str],
+        &documents as &[&[u8]],
+        origin,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Places in the batch of what differs from its last revision, that revision, and whether it was then listed. Of
@@ -337,17 +385,18 @@ async fn differing(
 /// Keeps what could not be read, with the reason. The same record is kept once. Says how many were new.
 pub async fn quarantine(store: &Store, refresh: &Refresh, records: &[Unreadable]) -> Result<u64, Error> {
     const BEGINNING: usize = 64 * 1024;
-    let entries: Vec<String> = records.iter().map(|r| r.entry.chars().take(512).collect()).collect();
+    let entries: Vec<String> =
+        records.iter().map(|r| r.entry.chars().take(quarantine::ENTRY_CHARS).collect()).collect();
     let digests: Vec<String> = records.iter().map(|r| Digest::of(&r.document).as_str().to_owned()).collect();
     let reasons: Vec<String> = records.iter().map(|r| r.reason.replace('\0', "\u{fffd}")).collect();
     let documents: Vec<&[u8]> =
         records.iter().map(|r| &r.document[..r.document.len().min(BEGINNING)]).collect();
     let mut tx = open(store, refresh).await?;
     let done = sqlx::query!(
-        "insert into vuln.quarantine (feed_id, entry, digest, refresh, reason, document)
-         select $1, q.entry, q.digest, $2, q.reason, q.document
-         from unnest($3::text[], $4::text[], $5::text[], $6::bytea[]) as q(entry, digest, reason, document)
-         on conflict do nothing",
+        "insert into vuln.quarantine as q (feed_id, entry, digest, refresh, reason, document)
+         select $1, r.entry, r.digest, $2, r.reason, r.document
+         from unnest($3::text[], $4::text[], $5::text[], $6::bytea[]) as r(entry, digest, reason, document)
+         on conflict (feed_id, entry, digest) do update set settled_at = null where q.settled_at is not null",
         refresh.feed.as_str(),
         refresh.number,
         &entries,
@@ -383,7 +432,10 @@ pub async fn finish(
     };
     let (added, changed, gone) = changes_of(&mut tx, refresh).await?;
     let snapshot = if added + changed + gone > 0 {
-        Some(make_snapshot(&mut tx, refresh, (added, changed, gone)).await?)
+        let snapshot = make_snapshot(&mut tx, refresh, (added, changed, gone)).await?;
+        // Who plans what follows from it reads the rest from here.
+        outbox::ring(&mut tx, "system", TenantId::SYSTEM, "scheduler", Lane::Bulk).await?;
+        Some(snapshot)
     } else {
         None
     };
@@ -406,15 +458,35 @@ pub async fn finish(
 }
 
 async fn bury_unlisted(tx: &mut FleetTx, refresh: &Refresh, listed: &[String]) -> Result<u64, Error> {
+    let gone = sqlx::query!(
+        r#"select l.advisory_id, l.revision
+           from (select distinct on (advisory_id) advisory_id, revision, digest from vuln.observation
+                 where feed_id = $1 order by advisory_id, revision desc) l
+           where l.digest <> '' and not exists (select from unnest($2::text[]) as w(id) where w.id = l.advisory_id)"#,
+        refresh.feed.as_str(),
+        listed,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let origin = origins::number(tx, refresh).await?;
+    let (ids, revisions): (Vec<String>, Vec<i32>) =
+        gone.into_iter().map(|row| (row.advisory_id, row.revision + 1)).unzip();
     let done = sqlx::query!(
-        "insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document)
-         select $1, l.advisory_id, l.revision + 1, $2, '', null
-         from (select distinct on (advisory_id) advisory_id, revision, digest from vuln.observation
-               where feed_id = $1 order by advisory_id, revision desc) l
-         where l.digest <> '' and not exists (select from unnest($3::text[]) as w(id) where w.id = l.advisory_id)",
+        "with removed as (
+             insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document, origin)
+             select $1, r.advisory_id, r.revision, $2, '', null, $5
+             from unnest($3::text[], $4::int[]) as r(advisory_id, revision)
+             returning advisory_id, revision)
+         insert into vuln.difference (feed_id, refresh, advisory_id, revision, kind, parts)
+         select $1, $2, advisory_id, revision, 'removed', '{}' from removed",
         refresh.feed.as_str(),
         refresh.number,
-        listed,
+        &ids,
+        &revisions,
+        origin,
     )
     .execute(tx.conn())
     .await?;
@@ -498,7 +570,7 @@ async fn fenced(store: &Store, fence: Fence) -> Result<FleetTx, Error> {
 
 /// Opens a transaction of a refresh that is under way. One that has ended writes nothing more: it would change a
 /// snapshot that others have read.
-async fn open(store: &Store, refresh: &Refresh) -> Result<FleetTx, Error> {
+pub(crate) async fn open(store: &Store, refresh: &Refresh) -> Result<FleetTx, Error> {
     let mut tx = fenced(store, refresh.fence).await?;
     let open = sqlx::query_scalar!(
         r#"select true as "open!" from vuln.feed

@@ -6,21 +6,26 @@
 //! Times are the database's; ids are UUIDv7 made here.
 
 pub mod admission;
+pub mod aoc;
 pub mod dead_letters;
+pub mod deltas;
 pub mod effects;
 mod error;
 pub mod evaluations;
 pub mod feeds;
 pub mod findings;
 pub mod images;
+pub mod impact;
 pub mod jobs;
 pub mod lanes;
 pub mod layers;
+pub mod linksets;
 pub mod members;
 pub mod objects;
 pub mod observations;
 pub mod outbox;
 mod pool;
+pub mod quarantine;
 pub mod requests;
 mod row;
 pub mod sweep;

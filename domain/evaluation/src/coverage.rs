@@ -23,15 +23,10 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
             missing(ecosystem.to_string(), "no feed speaks of it");
         }
     };
-    // A component that an OS package owns is spoken of by the distribution, which is asked for below.
-    let own = sbom.components.iter().filter(|component| component.owner.is_none());
-    let own: BTreeSet<_> = own.map(|component| component.kind).collect();
-    let ecosystems: BTreeSet<_> =
-        own.iter().filter_map(|kind| ecosystem_of(*kind, distro.as_ref())).collect();
-    ecosystems.iter().chain(&distro).for_each(&mut silent);
+    ecosystems(sbom, distro.as_ref()).iter().for_each(&mut silent);
     let of_no_ecosystem =
         |kind: &&PackageKind| !kind.is_of_distro() && Ecosystem::of_language(**kind).is_none();
-    for kind in own.iter().filter(of_no_ecosystem) {
+    for kind in own_kinds(sbom).iter().filter(of_no_ecosystem) {
         missing(kind.as_str().to_owned(), "its packages are in no advisories that we read");
     }
     let nameless = sbom.components.iter().filter(|component| is_jar_without_group(component)).count();
@@ -64,6 +59,17 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, problems: &mut BTreeSet<Problem
         missing(kind.as_str().to_owned(), "it is not known which distribution its packages come from");
     }
     if problems.is_empty() && sbom.problems.is_empty() { Coverage::Complete } else { Coverage::Partial }
+}
+
+/// The ecosystems that advisories have to speak of for an image to be covered.
+pub(crate) fn ecosystems(sbom: &Sbom, distro: Option<&Ecosystem>) -> BTreeSet<Ecosystem> {
+    let own = own_kinds(sbom).into_iter().filter_map(|kind| ecosystem_of(kind, distro));
+    own.chain(distro.cloned()).collect()
+}
+
+/// A component that an OS package owns is spoken of by the distribution, which is asked for anyway.
+fn own_kinds(sbom: &Sbom) -> BTreeSet<PackageKind> {
+    sbom.components.iter().filter(|c| c.owner.is_none()).map(|component| component.kind).collect()
 }
 
 /// Advisories name what Maven builds by group and artifact; a file's name tells the artifact alone.

@@ -9,14 +9,14 @@ use store::{Error, Fence, observations};
 
 use crate::fixture::World;
 
-struct Scene {
-    world: World,
-    feed: FeedId,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) feed: FeedId,
     fence: Fence,
 }
 
 impl Scene {
-    async fn new(owner: PgPool) -> Self {
+    pub(crate) async fn new(owner: PgPool) -> Self {
         let world = World::new(owner).await;
         let node = world.node("n1").await;
         let fence = world.claim(node, 9).await;
@@ -34,12 +34,12 @@ impl Scene {
         Self { world, feed, fence }
     }
 
-    async fn begin(&self) -> Refresh {
+    pub(crate) async fn begin(&self) -> Refresh {
         feeds::begin(&self.world.store, self.fence, &self.feed).await.unwrap()
     }
 
     /// A whole refresh that lists exactly these.
-    async fn refresh(&self, listed: &[(&str, &str)]) -> (Counts, feeds::Finished) {
+    pub(crate) async fn refresh(&self, listed: &[(&str, &str)]) -> (Counts, feeds::Finished) {
         let refresh = self.begin().await;
         let counts = feeds::ingest(&self.world.store, &refresh, &batch(listed)).await.unwrap();
         let ids: Vec<String> = listed.iter().map(|(id, _)| (*id).to_owned()).collect();
@@ -65,7 +65,7 @@ impl Scene {
     }
 }
 
-fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
+pub(crate) fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
     listed
         .iter()
         .map(|(id, text)| Observed {

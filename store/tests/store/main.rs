@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod deltas;
 mod feeds;
 mod fence;
 mod fixture;
+mod impact;
 mod layers;
 mod members;
 mod motion;
