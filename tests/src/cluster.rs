@@ -158,6 +158,11 @@ impl TestCluster {
         &self.truth
     }
 
+    /// The database as the nodes see it.
+    pub async fn store(&self, max_connections: u32) -> Store {
+        tokens::connect(&self.app_url, max_connections).await
+    }
+
     /// Waits until every node whose process runs serves, and these own all partitions as the ring wants.
     pub async fn settled(&mut self) {
         let running: Vec<_> =
