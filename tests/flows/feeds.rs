@@ -22,7 +22,7 @@ const CRATES: &str = "crates.io";
 
 async fn cluster(nodes: usize) -> TestCluster {
     let plain = ("feeds.plain-http".to_owned(), "on".to_owned());
-    TestCluster::start(Settings { nodes, settings: vec![plain] }).await
+    TestCluster::start(Settings { nodes, settings: vec![plain], ..Settings::default() }).await
 }
 
 async fn create(operator: &mut Clients, feed_id: &str, source_uri: &str) {

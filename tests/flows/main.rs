@@ -16,6 +16,7 @@ mod operators;
 mod real_images;
 mod refused;
 mod registry;
+mod replay;
 mod scan;
 mod scheduler;
 mod shared_layers;

@@ -11,7 +11,7 @@ use tonic::Code;
 
 async fn cluster(settings: &[(&str, &str)]) -> TestCluster {
     let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    TestCluster::start(Settings { nodes: 2, settings }).await
+    TestCluster::start(Settings { nodes: 2, settings, ..Settings::default() }).await
 }
 
 #[tokio::test]

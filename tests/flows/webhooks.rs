@@ -52,7 +52,7 @@ async fn an_event_is_taken_once_when_it_is_signed_and_fresh() {
         ("webhooks.bytes-max", "10000"),
     ];
     let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    let cluster = TestCluster::start(Settings { nodes: 2, settings }).await;
+    let cluster = TestCluster::start(Settings { nodes: 2, settings, ..Settings::default() }).await;
     let fleet = Fleet::scanned(&cluster, "hooked", &["starling-a", "starling-b"]).await;
     let (one, other) = (&cluster.nodes()[0], &cluster.nodes()[1]);
     let packages = json!({ "packages": ["pkg:npm/starling-a"] });
@@ -104,7 +104,7 @@ async fn an_event_is_taken_once_when_it_is_signed_and_fresh() {
 async fn nothing_is_let_through_while_nobody_counts() {
     let settings = [("webhooks.advisories", "on"), ("webhooks.advisories-secret", SECRET)];
     let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    let mut cluster = TestCluster::start(Settings { nodes: 1, settings }).await;
+    let mut cluster = TestCluster::start(Settings { nodes: 1, settings, ..Settings::default() }).await;
     cluster.servers.valkey.kill();
     let event = Event::new("e-1", &json!({ "packages": ["pkg:npm/starling-a"] }));
     let (status, head, _) = event.send(&cluster.nodes()[0], SECRET).await;

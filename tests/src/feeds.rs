@@ -57,6 +57,21 @@ impl FeedFolder {
         fs::write(file, record.to_string()).expect("the record can be written");
     }
 
+    /// Writes the record that this one version of `package` is affected, and no other.
+    pub fn put_version(&self, id: &str, ecosystem: &str, package: &str, version: &str) {
+        let affected =
+            json!([{ "package": { "ecosystem": ecosystem, "name": package }, "versions": [version] }]);
+        let record = json!({ "schema_version": "1.6.0", "id": id, "modified": "2026-01-02T00:00:00Z", "affected": affected });
+        let file = self.folder.path().join(format!("{id}.json"));
+        fs::write(file, record.to_string()).expect("the record can be written");
+    }
+
+    /// Writes a file with a record in each line, in place of the one of that name.
+    pub fn put_lines(&self, name: &str, lines: &str) {
+        fs::write(self.folder.path().join(format!("{name}.jsonl")), lines)
+            .expect("the folder can be written");
+    }
+
     /// Copies this file into the folder, in place of the one of that name. Never a link: what a test writes
     /// must not reach the file it was taken from.
     pub fn take(&self, file: &Path) {

@@ -100,7 +100,7 @@ const PLANTED: [(&str, &str); 19] = [
 #[tokio::test]
 async fn each_invariant_sees_what_breaks_it_and_none_complains_of_health() {
     let home = tempfile::tempdir().unwrap();
-    let postgres = Postgres::start(home.path()).await;
+    let postgres = Postgres::start(home.path(), false).await;
     let server = Truth::new(postgres.owner_url("postgres"));
     server.run("create database healthy").await;
     store::Store::migrate(&postgres.owner_url("healthy")).await.unwrap();
