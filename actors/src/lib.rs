@@ -15,6 +15,7 @@
 mod authority;
 mod backoff;
 mod bells;
+pub mod blast_radius;
 pub mod clients;
 mod config;
 pub mod effects;
@@ -27,6 +28,7 @@ pub mod metrics;
 mod node;
 mod places;
 mod relay;
+pub mod sampler;
 mod scan_worker;
 pub mod scheduler;
 mod supervisor;

@@ -36,6 +36,12 @@ pub const SWEPT: &str = "starling_sweep_rings_total";
 pub const JOBS_OVERDUE: &str = "starling_jobs_overdue_total";
 /// Images put into the BOM-index after their SBOM was stored, by a newer build.
 pub const IMAGES_INDEXED: &str = "starling_bom_index_caught_up_total";
+/// How long it took to find the package versions that a vulnerability is in.
+pub const BLAST_RADIUS_DURATION: &str = "starling_blast_radius_duration_seconds";
+/// Images that were matched anew to see whether their verdicts are right.
+pub const DELTA_SAMPLED: &str = "starling_delta_sampled_total";
+/// Those of them whose verdict was not. More than none is a fault.
+pub const DELTA_DIFFERENCES: &str = "starling_delta_differences_total";
 /// When a feed was last read whole, by `feed`.
 pub const FEED_LAST_SUCCESS: &str = "starling_feed_last_success_timestamp_seconds";
 /// How long a refresh took, by `feed`.
@@ -87,6 +93,16 @@ pub fn describe() {
     describe_counter!(SWEPT, "bells rung by the sweeper because nothing moved");
     describe_counter!(JOBS_OVERDUE, "jobs ended because their deadline had passed");
     describe_counter!(IMAGES_INDEXED, "images put into the BOM-index that an older build had left out");
+    describe_histogram!(
+        BLAST_RADIUS_DURATION,
+        Unit::Seconds,
+        "how long finding the package versions of a vulnerability took"
+    );
+    describe_counter!(
+        DELTA_SAMPLED,
+        "images matched anew after a run, to see whether deltas equal a full match"
+    );
+    describe_counter!(DELTA_DIFFERENCES, "images whose verdict is not what a full match gives: a fault");
     describe_gauge!(FEED_LAST_SUCCESS, Unit::Seconds, "when a feed was last read whole, as Unix time");
     describe_histogram!(FEED_RUN_DURATION, Unit::Seconds, "how long a feed's refresh took");
     describe_gauge!(FEED_RECORDS, "records of a feed's last refresh, by result");

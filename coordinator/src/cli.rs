@@ -6,6 +6,8 @@
 mod admin;
 mod advisories;
 mod alone;
+mod aoc;
+mod blast_radius;
 mod cluster;
 mod failure;
 mod feeds;
@@ -82,15 +84,21 @@ enum Command {
     /// What was found in an image
     #[command(after_help = findings::EXAMPLES)]
     Findings(findings::Findings),
+    /// The images that a vulnerability concerns
+    #[command(after_help = blast_radius::EXAMPLES)]
+    BlastRadius(blast_radius::BlastRadius),
     /// Images the server knows
     #[command(subcommand)]
     Images(images::Images),
     /// Where advisories come from, and how fresh they are
     #[command(subcommand)]
     Feeds(feeds::Feeds),
-    /// Advisories, packed for where there is no server
-    #[command(subcommand)]
+    /// What the feeds said, when, and what of it changed
+    #[command(subcommand, after_help = advisories::EXAMPLES)]
     Advisories(advisories::Advisories),
+    /// Prove that what was taken in is all there and unchanged (operators)
+    #[command(subcommand)]
+    Aoc(aoc::Aoc),
     /// Tenants and their quotas (operators)
     #[command(subcommand)]
     Tenants(tenants::Tenants),
@@ -161,11 +169,13 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Vex(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
+        Command::Aoc(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,
         Command::Dev(args) => return Ok(crate::dev::run(args).await?),
+        Command::BlastRadius(command) => command.run(&server()?, screen).await,
         Command::Images(command) => command.run(&server()?, screen).await,
         Command::Feeds(command) => command.run(&server()?, screen).await,
-        Command::Advisories(command) => command.run(screen).await,
+        Command::Advisories(command) => command.run(server, screen).await,
         Command::Tenants(command) => command.run(&server()?, screen).await,
         Command::Cluster(command) => command.run(&server()?, screen).await,
         Command::Queue(command) => command.run(&server()?, screen).await,

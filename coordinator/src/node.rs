@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::blast_radius::BlastRadius;
 use actors::{Deps, NodeActors, StoreAuthority};
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -94,7 +95,8 @@ impl Node {
         let actors = actors::spawn_node_actors(&deps, &cluster).await.context("cannot start the actors")?;
 
         let (phase, phases) = watch::channel(Phase::Serving);
-        let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), &phases);
+        let radius = BlastRadius::of_node(&deps);
+        let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), radius, &phases);
         let events = http::events(&config.webhooks, &store, cluster.windows());
         let server = serve(&config.api, listener, door, events, &phases)?;
         tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));

@@ -12,6 +12,7 @@ use proto_api::image::v1::image_service_client::ImageServiceClient;
 use proto_api::image::v1::upload_blob_request::Part;
 use proto_api::image::v1::{BlobHeader, FindMissingBlobsRequest, PutImageRequest, UploadBlobRequest};
 use proto_api::image::v1::{PutImageResponse, UploadBlobResponse};
+use proto_api::impact::v1::impact_service_client::ImpactServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::job::v1::{GetJobRequest, Job, JobState, SubmitJobRequest, SubmitJobResponse};
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
@@ -59,6 +60,8 @@ pub struct Clients {
     pub images: ImageServiceClient<Line>,
     /// Findings and verdicts.
     pub findings: FindingServiceClient<Line>,
+    /// Whom a vulnerability concerns.
+    pub impact: ImpactServiceClient<Line>,
     /// Lanes and dead letters.
     pub queues: QueueServiceClient<Line>,
     /// Runs and schedules.
@@ -100,6 +103,7 @@ impl Clients {
             jobs: JobServiceClient::new(line()),
             images: ImageServiceClient::new(line()),
             findings: FindingServiceClient::new(line()),
+            impact: ImpactServiceClient::new(line()),
             queues: QueueServiceClient::new(line()),
             runs: RunServiceClient::new(line()),
             feeds: FeedServiceClient::new(line()),

@@ -146,6 +146,7 @@ fn reason_of_missing(entity: &str) -> ErrorReason {
         "image" => ErrorReason::ImageNotFound,
         "verdict" => ErrorReason::VerdictNotFound,
         "feed" => ErrorReason::FeedNotFound,
+        "advisory" => ErrorReason::AdvisoryNotFound,
         "node" => ErrorReason::NodeNotFound,
         "dead letter" => ErrorReason::DeadLetterNotFound,
         "run" => ErrorReason::RunNotFound,

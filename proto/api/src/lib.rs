@@ -28,6 +28,10 @@ area! {
     common, "starling.common.v1"
 }
 area! {
+    /// Advisories: revisions, snapshots, what changed.
+    advisory, "starling.advisory.v1"
+}
+area! {
     /// The cluster: nodes, the ring, draining.
     cluster, "starling.cluster.v1"
 }
@@ -42,6 +46,10 @@ area! {
 area! {
     /// Images and their blobs.
     image, "starling.image.v1"
+}
+area! {
+    /// Whom a vulnerability concerns.
+    impact, "starling.impact.v1"
 }
 area! {
     /// Jobs.

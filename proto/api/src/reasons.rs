@@ -65,6 +65,7 @@ impl ErrorReason {
             | Self::ImageNotFound
             | Self::VerdictNotFound
             | Self::FeedNotFound
+            | Self::AdvisoryNotFound
             | Self::NodeNotFound
             | Self::DeadLetterNotFound
             | Self::RunNotFound
@@ -189,6 +190,11 @@ impl ErrorReason {
                 "evaluate it: starling submit IMAGE --wait",
             ),
             Self::FeedNotFound => guide(Code::NotFound, "No such feed.", "list them: starling feeds list"),
+            Self::AdvisoryNotFound => guide(
+                Code::NotFound,
+                "No feed has such an advisory, or speaks of such a vulnerability.",
+                "see what the feeds hold: starling feeds list",
+            ),
             Self::NodeNotFound => guide(Code::NotFound, "No such node.", "list them: starling cluster nodes"),
             Self::DeadLetterNotFound => guide(
                 Code::NotFound,
