@@ -178,6 +178,13 @@ async fn vex_suppresses_a_finding_and_each_statement_is_answered() {
     let shown = user.run(&shown).await;
     assert!(shown.out.contains("1 finding suppressed by VEX; 1 of 2 statements without effect"), "{shown:?}");
 
+    let bill = user.home().join("app.cdx.json").display().to_string();
+    let written = format!("cyclonedx={bill}");
+    let write = ["scan", &path, "--advisories", &advisories, "--vex", &file, "-o", &written];
+    assert_eq!(user.run(&write).await.out, "");
+    let again = user.run(&[&scan[..], &["--vex", &bill]].concat()).await.json();
+    assert_eq!(texts(&again["suppressed"], "vulnerability"), ["CVE-2026-90001"], "{again}");
+
     let test = ["vex", "test", &file, "--image", &path, "--advisories", &advisories, "-o", "json"];
     let answers = user.run(&test).await.json();
     assert_eq!(answers["statements"][0]["effects"][0]["part"], "decides", "{answers}");

@@ -151,7 +151,8 @@ impl Scan {
                     .map_err(|error| Failure::new(Exit::Failed, error).next("mend the template"))?
                     .into_bytes(),
                 Format::Report(format) => scanned.report.write(*format).into_bytes(),
-                Format::Bill(format) => format.write(&scanned.image)?,
+                Format::Bill(format) => format
+                    .write(&scanned.image, scanned.report.findings.iter().map(|found| &found.finding))?,
             };
             outputs::put(screen, file.as_ref(), &bytes)?;
         }

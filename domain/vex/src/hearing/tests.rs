@@ -161,8 +161,8 @@ fn the_later_version_of_a_document_takes_back_what_it_does_not_repeat() {
 fn of_one_issuer_the_more_precise_statement_counts_and_then_the_later() {
     let precise = document("jo", "d", 1, vec![statement("CVE-1 affected pkg:npm/a@1.0.0", 9)]);
     let later = document("jo", "e", 1, vec![statement("CVE-1 not_affected pkg:npm/a", 1)]);
-    let (counts, shadowed): ((&[Part], &[&str]), (&[Part], &[&str])) =
-        ((&[Part::Decides], &["unsigned"]), (&[], &["unsigned", "shadowed"]));
+    let counts: (&[Part], &[&str]) = (&[Part::Decides], &["unsigned"]);
+    let shadowed: (&[Part], &[&str]) = (&[], &["unsigned", "shadowed"]);
     check(vec![precise.clone(), later], "affected by jo in d", &[counts, shadowed]);
     let later = document("jo", "e", 1, vec![statement("CVE-1 not_affected pkg:npm/a@1.0.0", 1)]);
     check(vec![precise, later], "not_affected by jo in e", &[shadowed, counts]);
