@@ -35,7 +35,8 @@ pub(super) enum Schedules {
     /// Make a schedule, or set it anew; without a choice of images, over all of them
     Set {
         /// Its name: 1 to 64 of a-z, 0-9, '-' and '.'
-        name: String,
+        #[arg(value_name = "NAME")]
+        schedule: String,
         /// When, in UTC: minute, hour, day of the month, month, day of the week
         cron: String,
         #[command(flatten)]
@@ -71,18 +72,18 @@ impl Schedules {
                     .ok_or_else(|| Failure::new(Exit::Failed, "the server sent no schedule"))?;
                 list::show_one(screen, output.format, SCHEDULE, &schedule, show)
             }
-            Self::Set { name, cron, selector, paused } => {
+            Self::Set { schedule, cron, selector, paused } => {
                 let (selector, rate_per_second) = selector.into_parts();
                 let request = SetScheduleRequest {
                     request_id,
-                    schedule_id: name.clone(),
+                    schedule_id: schedule.clone(),
                     cron,
                     selector: Some(selector),
                     rate_per_second,
                     paused,
                 };
                 call(request, async |request| server.runs().set_schedule(request).await).await?;
-                screen.say(format!("schedule {name} is set"));
+                screen.say(format!("schedule {schedule} is set"));
                 Ok(())
             }
             Self::Delete { name } => {
