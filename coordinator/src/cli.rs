@@ -29,6 +29,7 @@ mod submit;
 mod table;
 mod tenants;
 mod upload;
+mod vex;
 mod words;
 
 use std::process::ExitCode;
@@ -71,6 +72,9 @@ enum Command {
     /// Say why a vulnerability holds for an image on this machine, or why it does not
     #[command(after_help = alone::explain::EXAMPLES)]
     Explain(alone::explain::Explain),
+    /// What suppliers say of their products (VEX)
+    #[command(subcommand)]
+    Vex(vex::Vex),
     /// Follow jobs and give them up
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -150,6 +154,7 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Scan(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Sbom(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Explain(command) => return Ok(command.run(env, screen).await?.into()),
+        Command::Vex(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,

@@ -53,6 +53,9 @@ targets![
     kev,
     epss,
     packed,
+    vex,
+    dsse,
+    key,
     version,
     range,
 ];

@@ -230,6 +230,7 @@ fn finding(hits: &[Hit<'_>]) -> Finding {
             .chunk_by(|a, b| (&a.source.id, a.feed) == (&b.source.id, b.feed))
             .map(evidence)
             .collect(),
+        vex: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod finding;
 mod ids;
 mod job;
 mod severity;
+mod vex;
 
 pub use component::{Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage};
 pub use digest::{Digest, ImageDigest, InvalidDigest};
@@ -16,3 +17,4 @@ pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix};
 pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId, TraceId};
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
 pub use severity::Severity;
+pub use vex::{Justification, VexStatus, VexWord};
