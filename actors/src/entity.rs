@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cluster::{EntityContext, EntityFactory, EntityKey, EntityMessage};
+use cluster::{EntityContext, EntityFactory, EntityMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 
 use crate::effects::CommitError;
@@ -137,7 +137,6 @@ impl<E: Entity> Shell<E> {
 /// Makes entities of one kind.
 pub(crate) struct Factory<E, F> {
     make: F,
-    residents: Vec<EntityKey>,
     entity: PhantomData<fn() -> E>,
 }
 
@@ -148,12 +147,7 @@ where
 {
     /// A factory that makes an entity from its context; `None` for a key that means nothing.
     pub(crate) fn new(make: F) -> Self {
-        Self { make, residents: Vec::new(), entity: PhantomData }
-    }
-
-    /// The same, and these are to be alive at all times.
-    pub(crate) fn with_residents(self, residents: Vec<EntityKey>) -> Self {
-        Self { residents, ..self }
+        Self { make, entity: PhantomData }
     }
 
     /// As the cluster wants it.
@@ -178,14 +172,6 @@ where
         let entity = (self.make)(context)
             .ok_or_else(|| SpawnErr::StartupFailed(format!("{key} is no key of an entity").into()))?;
         Ok(Actor::spawn_linked(None, Shell(entity), (), supervisor).await?.0)
-    }
-
-    fn stays(&self) -> bool {
-        !self.residents.is_empty()
-    }
-
-    fn residents(&self) -> Vec<EntityKey> {
-        self.residents.clone()
     }
 }
 

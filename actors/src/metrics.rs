@@ -60,6 +60,14 @@ pub const INDEX_CHANGES: &str = "starling_index_changes_total";
 pub const INDEX_ADVISORIES: &str = "starling_index_advisories";
 /// The snapshot of this node's newest index.
 pub const INDEX_SNAPSHOT: &str = "starling_index_snapshot";
+/// Runs that ended or were held, by `outcome` (completed, no_work, failed, cancelled, held).
+pub const RUNS: &str = "starling_scheduler_runs_total";
+/// Runs that wait for a person's word now.
+pub const RUNS_HELD: &str = "starling_scheduler_runs_held";
+/// Images of runs that ended, by `result` (changed, unchanged, failed).
+pub const RUN_IMAGES: &str = "starling_scheduler_images_total";
+/// How long choosing a run's images took, by `outcome` (planned, no_work).
+pub const PLANNER_DURATION: &str = "starling_scheduler_planner_seconds";
 /// Starts of an actor by its supervisor after a failure, by `type`.
 pub const ACTOR_RESTARTS: &str = "starling_actor_restarts_total";
 
@@ -103,5 +111,9 @@ pub fn describe() {
     describe_counter!(INDEX_CHANGES, "advisories applied to an index instead of building it whole");
     describe_gauge!(INDEX_ADVISORIES, "advisories in this node's newest index");
     describe_gauge!(INDEX_SNAPSHOT, "snapshot of this node's newest index");
+    describe_counter!(RUNS, "runs of the scheduler that ended or were held, by outcome");
+    describe_gauge!(RUNS_HELD, "runs that wait for a person's word");
+    describe_counter!(RUN_IMAGES, "images of runs that ended, by result");
+    describe_histogram!(PLANNER_DURATION, Unit::Seconds, "how long choosing a run's images took, by outcome");
     describe_counter!(ACTOR_RESTARTS, "starts of an actor after it failed, by type");
 }

@@ -22,6 +22,8 @@ mod pull;
 mod queue;
 mod reference;
 mod report;
+mod runs;
+mod schedules;
 mod screen;
 mod serve;
 mod server;
@@ -102,6 +104,12 @@ enum Command {
     /// Lanes and dead letters
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Runs over many images: what changed, and how far their new evaluation is (operators)
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Runs that come again, by the clock (operators)
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
     /// Administration with direct access to the database
     #[command(subcommand)]
     Admin(admin::Admin),
@@ -166,6 +174,8 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Tenants(command) => command.run(&server()?, screen).await,
         Command::Cluster(command) => command.run(&server()?, screen).await,
         Command::Queue(command) => command.run(&server()?, screen).await,
+        Command::Runs(command) => command.run(&server()?, screen).await,
+        Command::Schedules(command) => command.run(&server()?, screen).await,
         Command::Admin(command) => command.run(env, screen).await,
         Command::Migrate(command) => command.run(env, screen).await,
         Command::Config(command) => command.run(env, screen),

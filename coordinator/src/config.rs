@@ -7,6 +7,7 @@ mod client;
 mod durations;
 mod merge;
 mod node;
+mod scheduler;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use client::{Client, ClientFlags, NoContext};
 pub use durations::{InvalidDuration, parse_duration};
 pub use merge::{InvalidSetting, Merged, Origin, Value, merge};
 pub use node::{Api, LogFormat, Logging, NodeConfig, Shutdown, Tls, database};
+pub use scheduler::{Webhook, Webhooks};
 pub use settings::{SETTINGS, Setting, SettingFlags, reference};
 
 /// The environment's variables as they were when the program started.

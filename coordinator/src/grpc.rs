@@ -21,6 +21,8 @@ mod limits;
 mod observe;
 mod paging;
 mod queues;
+mod runs;
+mod schedules;
 pub mod scopes;
 mod sealed;
 mod submissions;
@@ -43,6 +45,7 @@ use proto_api::image::v1::image_service_server::ImageServiceServer;
 use proto_api::impact::v1::impact_service_server::ImpactServiceServer;
 use proto_api::job::v1::job_service_server::JobServiceServer;
 use proto_api::queue::v1::queue_service_server::QueueServiceServer;
+use proto_api::run::v1::run_service_server::RunServiceServer;
 use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
 use store::{Objects, Store};
 use tokio::sync::watch::Receiver;
@@ -55,6 +58,7 @@ use tonic_health::server::HealthReporter;
 use crate::config::Api;
 use crate::node::Phase;
 use errors::refuse;
+pub(crate) use runs::is_purl;
 use sealed::Seals;
 use submissions::Submissions;
 use watch::Watches;
@@ -116,7 +120,8 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
         .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
         .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
         .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
-        .add_service(QueueServiceServer::new(queues::Queues(door)).max_decoding_message_size(size));
+        .add_service(QueueServiceServer::new(queues::Queues(door.clone())).max_decoding_message_size(size))
+        .add_service(RunServiceServer::new(runs::Runs(door)).max_decoding_message_size(size));
     if api.reflection {
         routes = with_reflection(routes)?;
     }
@@ -164,7 +169,7 @@ pub async fn forget_services(health: &mut HealthReporter) {
 }
 
 /// What health clients may ask about.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "",
     JobServiceServer::<jobs::Jobs>::NAME,
     ImageServiceServer::<images::Images>::NAME,
@@ -174,4 +179,5 @@ const SERVICES: [&str; 9] = [
     TenantServiceServer::<tenants::Tenants>::NAME,
     ClusterServiceServer::<cluster::Nodes>::NAME,
     QueueServiceServer::<queues::Queues>::NAME,
+    RunServiceServer::<runs::Runs>::NAME,
 ];

@@ -16,6 +16,8 @@ mod real_images;
 mod refused;
 mod registry;
 mod scan;
+mod scheduler;
 mod shared_layers;
 mod tenants;
 mod watch;
+mod webhooks;

@@ -10,6 +10,7 @@ use proto_api::image::v1::image_service_client::ImageServiceClient;
 use proto_api::impact::v1::impact_service_client::ImpactServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
+use proto_api::run::v1::run_service_client::RunServiceClient;
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
 use rand::RngExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -111,6 +112,11 @@ impl Server {
     /// Client of the queues.
     pub(super) fn queues(&self) -> QueueServiceClient<Signed> {
         QueueServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of the runs and schedules.
+    pub(super) fn runs(&self) -> RunServiceClient<Signed> {
+        RunServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 }
 

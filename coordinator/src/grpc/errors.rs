@@ -148,6 +148,8 @@ fn reason_of_missing(entity: &str) -> ErrorReason {
         "feed" => ErrorReason::FeedNotFound,
         "node" => ErrorReason::NodeNotFound,
         "dead letter" => ErrorReason::DeadLetterNotFound,
+        "run" => ErrorReason::RunNotFound,
+        "schedule" => ErrorReason::ScheduleNotFound,
         _ => ErrorReason::DataCorrupt,
     }
 }

@@ -32,11 +32,13 @@ pub enum Scope {
     OpsCluster,
     /// Operators: requeue and discard dead letters.
     OpsQueue,
+    /// Operators: make, release and cancel runs, set schedules.
+    OpsRuns,
 }
 
 use Scope::{
     FeedsRead, FindingsRead, ImagesRead, ImagesWrite, JobsRead, JobsWrite, OpsCluster, OpsFeeds, OpsQueue,
-    OpsRead, OpsTenants, TenantRead,
+    OpsRead, OpsRuns, OpsTenants, TenantRead,
 };
 
 /// What a method asks of its caller.
@@ -95,6 +97,17 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.queue.v1.QueueService/GetDeadLetter", &[JobsRead, OpsRead]),
     ("starling.queue.v1.QueueService/RequeueDeadLetter", &[JobsWrite, OpsQueue]),
     ("starling.queue.v1.QueueService/DiscardDeadLetter", &[JobsWrite, OpsQueue]),
+    ("starling.run.v1.RunService/ListRuns", &[OpsRead]),
+    ("starling.run.v1.RunService/GetRun", &[OpsRead]),
+    ("starling.run.v1.RunService/ListRunImages", &[OpsRead]),
+    ("starling.run.v1.RunService/WatchRun", &[OpsRead]),
+    ("starling.run.v1.RunService/CreateRun", &[OpsRuns]),
+    ("starling.run.v1.RunService/ReleaseRun", &[OpsRuns]),
+    ("starling.run.v1.RunService/CancelRun", &[OpsRuns]),
+    ("starling.run.v1.RunService/ListSchedules", &[OpsRead]),
+    ("starling.run.v1.RunService/GetSchedule", &[OpsRead]),
+    ("starling.run.v1.RunService/SetSchedule", &[OpsRuns]),
+    ("starling.run.v1.RunService/DeleteSchedule", &[OpsRuns]),
 ];
 
 /// Services that tell nothing about tenants: health for load balancers, reflection for tools.
@@ -116,7 +129,7 @@ pub fn access(path: &str) -> Option<Access> {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         JobsRead,
         JobsWrite,
         ImagesRead,
@@ -129,6 +142,7 @@ impl Scope {
         OpsTenants,
         OpsCluster,
         OpsQueue,
+        OpsRuns,
     ];
 
     /// The scopes a tenant's token has when it is issued without a choice.
@@ -156,6 +170,7 @@ impl Scope {
             OpsTenants => "ops.tenants",
             OpsCluster => "ops.cluster",
             OpsQueue => "ops.queue",
+            OpsRuns => "ops.runs",
         }
     }
 

@@ -56,6 +56,10 @@ area! {
     queue, "starling.queue.v1"
 }
 area! {
+    /// Runs of the scheduler, and schedules.
+    run, "starling.run.v1"
+}
+area! {
     /// Tenants and quotas.
     tenant, "starling.tenant.v1"
 }

@@ -67,6 +67,9 @@ impl ErrorReason {
             | Self::FeedNotFound
             | Self::NodeNotFound
             | Self::DeadLetterNotFound
+            | Self::RunNotFound
+            | Self::ScheduleNotFound
+            | Self::RunFinished
             | Self::TenantExists
             | Self::FeedExists
             | Self::JobFinished
@@ -191,6 +194,15 @@ impl ErrorReason {
                 Code::NotFound,
                 "No such dead letter; perhaps it was requeued or discarded.",
                 "list them: starling queue dead-letters list",
+            ),
+            Self::RunNotFound => guide(Code::NotFound, "No such run.", "list them: starling runs list"),
+            Self::ScheduleNotFound => {
+                guide(Code::NotFound, "No such schedule.", "list them: starling schedules list")
+            }
+            Self::RunFinished => guide(
+                Code::FailedPrecondition,
+                "The run has ended and cannot be changed.",
+                "look at its result: starling runs get RUN",
             ),
             Self::TenantExists => {
                 guide(Code::AlreadyExists, "Another tenant has this name.", "choose another name")

@@ -13,6 +13,7 @@ mod members;
 mod motion;
 mod objects;
 mod outbox;
+mod runs;
 mod schema;
 mod submitting;
 mod tokens;
