@@ -185,6 +185,8 @@ mod tests {
             revision: 1,
             snapshot: SnapshotId(snapshot),
             observed_at: time::OffsetDateTime::UNIX_EPOCH,
+            planned_at: None,
+            evaluated_at: None,
             document: None,
         };
         let all = [standing(3), standing(7)];

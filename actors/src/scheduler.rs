@@ -30,10 +30,13 @@ use crate::entity::{Entity, Trouble};
 use crate::failpoint::{self, Point};
 use crate::index_cache::IndexCache;
 use crate::metrics::{PLANNER_DURATION, RUN_IMAGES, RUNS, RUNS_HELD};
+use crate::sampler::Sampler;
 use crate::{Deps, fence_of};
 
 /// Steps between two looks at whether it is still wanted.
 const STEPS_MAX: u32 = 200;
+/// Images held against a full match after each run over changes of feeds.
+const SAMPLED: u32 = 50;
 /// Between two times that images of old runs are forgotten.
 const HOUSEKEEPING: std::time::Duration = std::time::Duration::from_secs(600);
 
@@ -43,6 +46,7 @@ pub(crate) struct Scheduler {
     policy: Policy,
     limits: Limits,
     indexes: IndexCache,
+    sampler: Sampler,
 }
 
 /// The scheduler's key.
@@ -58,6 +62,7 @@ pub(crate) fn make(deps: &Deps, context: EntityContext) -> Option<Scheduler> {
         policy: deps.config.scheduler.clone(),
         limits: deps.config.feeds.records.clone(),
         indexes: deps.indexes.clone(),
+        sampler: Sampler::new(deps.store.clone(), deps.indexes.clone()),
     })
 }
 
@@ -221,16 +226,36 @@ impl Scheduler {
         Ok(done > 0)
     }
 
+    /// Holds some verdicts against a full match, beside everything else: the next run does not wait for it.
+    fn sample(&self, run: &Run) {
+        let Some((_, until)) = run.snapshots else { return };
+        let (sampler, id) = (self.sampler.clone(), run.id);
+        let seed = id.as_uuid().as_u64_pair().1;
+        tokio::spawn(async move {
+            match sampler.sample(seed, until, SAMPLED).await {
+                Ok(sampled) => {
+                    let (compared, differing) = (sampled.compared, sampled.differing.len());
+                    tracing::debug!(run.id = %id, compared, differing, "held verdicts against a full match");
+                }
+                Err(error) => {
+                    tracing::warn!(run.id = %id, error = &*error as &dyn std::error::Error, "no sample")
+                }
+            }
+        });
+    }
+
     async fn finish(&self, run: &Run) -> Result<(), Trouble> {
         let counts = &run.counts;
         if counts.images == 0 {
             self.move_to(run.id, RunState::Completed, Some("no_work")).await?;
             ended(run, RunState::Completed, "no_work");
+            self.sample(run);
             return Ok(());
         }
         if counts.failed == 0 {
             self.move_to(run.id, RunState::Completed, None).await?;
             ended(run, RunState::Completed, "completed");
+            self.sample(run);
             return Ok(());
         }
         let mut tx = self.store.fleet().await?;

@@ -353,6 +353,10 @@ pub struct Standing {
     pub snapshot: SnapshotId,
     /// When it was read.
     pub observed_at: OffsetDateTime,
+    /// When it was known which images it touches, by the run that took it.
+    pub planned_at: Option<OffsetDateTime>,
+    /// When all of them had been evaluated.
+    pub evaluated_at: Option<OffsetDateTime>,
     /// As published; `None` when the feed does not list it any more.
     pub document: Option<Vec<u8>>,
 }
@@ -366,12 +370,18 @@ pub async fn standing(
     let feeds: Vec<&str> = advisories.iter().map(|(feed, _)| feed.as_str()).collect();
     let ids: Vec<&str> = advisories.iter().map(|(_, id)| id.as_str()).collect();
     let rows = sqlx::query!(
-        r#"select o.feed_id, o.advisory_id, o.revision, o.snapshot_id as "snapshot_id!", o.observed_at, o.document
+        r#"select o.feed_id, o.advisory_id, o.revision, o.snapshot_id as "snapshot_id!", o.observed_at, o.document,
+                  r.planned_at as "planned_at?", r.done_at as "done_at?"
            from unnest($1::text[], $2::text[]) with ordinality a (feed, id, place), lateral (
                select o.feed_id, o.advisory_id, o.revision, s.snapshot_id, o.observed_at, o.document
                from vuln.observation o join vuln.snapshot s on s.feed_id = o.feed_id and s.refresh = o.refresh
                where o.feed_id = a.feed and o.advisory_id = a.id and s.snapshot_id <= $3
                order by o.revision desc limit 1) o
+           left join lateral (
+               select r.planned_at, case when r.state = 'completed' then r.ended_at end as done_at
+               from scheduler.run r
+               where r.kind = 'delta' and r.after_snapshot < o.snapshot_id and r.until_snapshot >= o.snapshot_id
+               order by r.run_id desc limit 1) r on true
            order by a.place"#,
         &feeds as _,
         &ids as _,
@@ -387,6 +397,8 @@ pub async fn standing(
                 revision: number("observation", row.revision)?,
                 snapshot: SnapshotId(row.snapshot_id),
                 observed_at: row.observed_at,
+                planned_at: row.planned_at,
+                evaluated_at: row.done_at,
                 document: row.document,
             })
         })

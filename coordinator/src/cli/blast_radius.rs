@@ -2,7 +2,7 @@
 
 use clap::Args;
 use proto_api::impact::v1::{
-    ConcernedImage, ConcernedPackage, GetBlastRadiusRequest, GetBlastRadiusResponse, SpokenAdvisory,
+    ConcernedImage, ConcernedPackage, GetBlastRadiusRequest, GetBlastRadiusResponse,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -84,17 +84,21 @@ fn table(
     images: &[ConcernedImage],
 ) -> Result<(), Failure> {
     let now = OffsetDateTime::now_utc();
-    let mut rows = Rows::new(screen, &["ADVISORY", "FEED", "PUBLISHED", "OBSERVED", "SNAPSHOT"]);
-    for SpokenAdvisory { advisory, feed_id, published, observe_time, snapshot, .. } in &answer.advisories {
-        let published = if published.is_empty() { words::NOTHING } else { published };
-        let observed = words::ago(*observe_time, now);
-        rows.row([advisory.clone(), feed_id.clone(), published.to_owned(), observed, snapshot.to_string()]);
+    let mut rows =
+        Rows::new(screen, &["ADVISORY", "FEED", "PUBLISHED", "OBSERVED", "PLANNED", "EVALUATED", "SNAPSHOT"]);
+    for spoken in &answer.advisories {
+        let published = if spoken.published.is_empty() { words::NOTHING } else { &spoken.published };
+        let [observed, planned, evaluated] =
+            [spoken.observe_time, spoken.plan_time, spoken.reevaluate_time].map(|at| words::ago(at, now));
+        let (advisory, feed) = (spoken.advisory.clone(), spoken.feed_id.clone());
+        let snapshot = spoken.snapshot.to_string();
+        rows.row([advisory, feed, published.to_owned(), observed, planned, evaluated, snapshot]);
     }
     if answer.advisories.is_empty() {
         screen.say(format!("no advisory of snapshot {} speaks of it", answer.snapshot));
         return Ok(());
     }
-    rows.right(&[4]).show(screen)?;
+    rows.right(&[6]).show(screen)?;
     let mut rows = Rows::new(screen, &["IMAGE", "PACKAGE", "AFFECTED", "EVALUATED", "UP TO DATE"]);
     for image in images {
         let called = image.names.first().map_or_else(|| words::short(&image.image_digest), String::as_str);

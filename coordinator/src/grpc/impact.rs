@@ -142,5 +142,7 @@ fn advisory_message(spoken: &Spoken) -> SpokenAdvisory {
         published: spoken.published.clone().unwrap_or_default(),
         observe_time: Some(convert::timestamp(standing.observed_at)),
         snapshot: standing.snapshot.0,
+        plan_time: standing.planned_at.map(convert::timestamp),
+        reevaluate_time: standing.evaluated_at.map(convert::timestamp),
     }
 }

@@ -92,6 +92,7 @@ impl Scene {
         let query = format!("select revision from scanner.image where digest = '{image}'");
         let revision = self.world.number(&query).await;
         let evaluation = evaluation(self.tenant, image, self.fence, revision, findings, vec![]);
+        let evaluation = self.world.following(evaluation).await;
         self.world.apply(Effect::SaveEvaluation(Box::new(evaluation))).await.unwrap();
     }
 
