@@ -13,7 +13,6 @@ use model::{ImageDigest, JobId, Severity, TenantId};
 use store::effects::{Applied, Effect, Evaluation};
 use store::images::Behind;
 use store::{Fence, Store};
-use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use self::decide::{Step, decide};
@@ -22,6 +21,7 @@ use crate::entity::{Entity, Factory, Trouble};
 use crate::failpoint::{self, Point};
 use crate::index_cache::{IndexCache, IndexedSnapshot};
 use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICTS};
+use crate::places::Places;
 use crate::{Deps, fence_of};
 
 struct Image {
@@ -32,7 +32,7 @@ struct Image {
     store: Store,
     committer: Committer,
     indexes: IndexCache,
-    evaluations: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
@@ -46,7 +46,7 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             store: deps.store.clone(),
             committer: deps.committer.clone(),
             indexes: deps.indexes.clone(),
-            evaluations: deps.evaluations.clone(),
+            places: deps.places.clone(),
         })
     })
     .shared()
@@ -132,9 +132,9 @@ impl Image {
         let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
         tx.commit().await?;
         let newest = self.indexes.newest().await?;
-        let found = match self.compute(inputs.sbom, newest.clone()).await? {
+        let found = match self.compute(inputs.sbom, newest.clone(), !jobs.is_empty()).await? {
             Ok(found) => found,
-            Err(reason) => return self.give_up(jobs, reason).await.map(|()| false),
+            Err(reason) => return self.give_up(inputs.revision, jobs, reason).await.map(|()| false),
         };
         failpoint::hit(Point::ImageBeforeSave).await;
         let severities: Vec<_> = found.evaluation.findings.iter().map(|finding| finding.severity).collect();
@@ -161,8 +161,9 @@ impl Image {
         &self,
         document: Vec<u8>,
         newest: Arc<IndexedSnapshot>,
+        attended: bool,
     ) -> Result<Result<Found, String>, Trouble> {
-        let place = self.evaluations.acquire().await.map_err(|closed| Trouble::Failed(Box::new(closed)))?;
+        let place = self.places.take(attended).await.map_err(|closed| Trouble::Failed(Box::new(closed)))?;
         let thinking = tokio::task::spawn_blocking(move || {
             let sbom = inventory::sbom::parse(&document).map_err(|error| error.to_string())?;
             let evaluation = evaluation::evaluate(&sbom, &newest.index);
@@ -176,8 +177,9 @@ impl Image {
     }
 
     /// The stored SBOM cannot be evaluated: waiting does not help those who wait for it.
-    async fn give_up(&self, jobs: Vec<JobId>, reason: String) -> Result<(), Trouble> {
+    async fn give_up(&self, revision: i64, jobs: Vec<JobId>, reason: String) -> Result<(), Trouble> {
         tracing::error!(reason, "a stored sbom cannot be evaluated");
+        store::runs::give_up(&self.store, self.tenant, &self.image, self.fence, revision, &reason).await?;
         if jobs.is_empty() {
             return Ok(());
         }

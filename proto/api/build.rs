@@ -6,7 +6,8 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const AREAS: [&str; 8] = ["common", "cluster", "feed", "finding", "image", "job", "queue", "tenant"];
+const AREAS: [&str; 11] =
+    ["advisory", "common", "cluster", "feed", "finding", "image", "impact", "job", "queue", "run", "tenant"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = proto_files(Path::new("starling"))?;

@@ -77,6 +77,7 @@ pub async fn of_image(
                 severity: severity(r.severity)?,
                 fix: FixState::of(r.fixed_versions, advisories.iter().map(|a| a.no_fix)),
                 advisories,
+                vex: None,
             };
             Ok(Listed { finding, cursor })
         })

@@ -30,10 +30,13 @@ mod pool;
 pub mod quarantine;
 pub mod requests;
 mod row;
+pub mod runs;
+pub mod schedules;
 pub mod sweep;
 pub mod tenants;
 pub mod tokens;
 mod tx;
+pub mod webhooks;
 pub mod work;
 
 pub use error::Error;

@@ -1,5 +1,7 @@
 //! What the feeds say as of a snapshot.
 
+mod changed;
+
 use advisory::formats::{self, Format};
 use advisory::{Advisory, Limits};
 use model::{Digest, FeedId, SnapshotId};
@@ -7,6 +9,8 @@ use time::OffsetDateTime;
 
 use crate::row::{number, parse};
 use crate::{Error, FleetTx, Store};
+
+pub use changed::{Changed, ChangedReader, changed_at_most, changed_between};
 
 /// One advisory as of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +134,7 @@ pub async fn revisions(tx: &mut FleetTx, asked: &[Asked]) -> Result<Vec<Revision
 }
 
 /// The revisions of the advisories with this id, by feed, the newest first, that counted as of a snapshot. Of each
-/// feed at most `limit`.
+/// feed at most `limit`; only the newest comes with its document.
 pub async fn history(
     tx: &mut FleetTx,
     advisory_id: &str,
@@ -139,11 +143,12 @@ pub async fn history(
 ) -> Result<Vec<Revision>, Error> {
     let rows = sqlx::query_as!(
         RevisionRow,
-        r#"select o.feed_id, o.advisory_id, o.revision, o.snapshot_id as "snapshot_id?", o.document, o.digest,
-                  o.observed_at, g.source, g.format, g.mark, g.collector
+        r#"select o.feed_id, o.advisory_id, o.revision, o.snapshot_id as "snapshot_id?", o.digest, o.observed_at,
+                  case when o.place = 1 then o.document end as document, g.source, g.format, g.mark, g.collector
            from vuln.feed f
            cross join lateral (
-               select o.*, s.snapshot_id from vuln.observation o
+               select o.*, s.snapshot_id, row_number() over (order by o.revision desc) as place
+               from vuln.observation o
                join vuln.snapshot s on s.feed_id = o.feed_id and s.refresh = o.refresh
                where o.feed_id = f.feed_id and o.advisory_id = $1 and s.snapshot_id <= $2
                order by o.revision desc limit $3) o

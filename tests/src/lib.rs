@@ -12,6 +12,7 @@ mod cluster;
 mod eventually;
 pub mod feed_server;
 pub mod feeds;
+pub mod fleet;
 pub mod images;
 pub mod invariants;
 mod node;

@@ -1,6 +1,7 @@
 //! `starling feeds`: where advisories come from, how fresh they are, and what they are to do.
 
 mod bundle;
+mod quarantine;
 mod steering;
 
 use std::path::PathBuf;
@@ -101,6 +102,8 @@ pub(super) enum Feeds {
         #[command(flatten)]
         output: Output,
     },
+    /// List records of a feed that could not be read, or try them again (operators)
+    Quarantine(quarantine::Quarantine),
     /// Show how fresh the advisories are
     Freshness {
         #[command(flatten)]
@@ -143,6 +146,7 @@ impl Feeds {
                 screen.say(format!("feed {name} is being read; see: starling feeds list"));
                 Ok(())
             }
+            Self::Quarantine(command) => command.run(server, screen).await,
             Self::Pause(named) => steering::pause(server, screen, named).await,
             Self::Resume(named) => steering::resume(server, screen, named).await,
             Self::Pin(named) => steering::pin(server, screen, named).await,

@@ -343,6 +343,7 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             severity: words::severity(finding.severity()),
             fix: model::FixState::of(finding.fixed_versions.clone(), [no_fix]),
             advisories: finding.advisories.iter().map(advisory).collect::<Option<_>>()?,
+            vex: None,
         },
         locations: Vec::new(),
         exploited: false,

@@ -145,17 +145,27 @@ impl Gathering {
             }
             if self.members.len() == MEMBERS_MAX {
                 self.cut = true;
-                return;
-            }
-            for name in joined(&member.advisory) {
-                if self.names.len() < NAMES_MAX || self.names.contains(name) {
-                    self.names.insert(name.to_owned());
-                } else {
-                    self.cut = true;
-                }
+                break;
             }
             self.members.insert(key, member);
         }
+        while self.join() {}
+    }
+
+    /// Adds the names of members that call the vulnerability so, and do not only carry it; says whether one was new.
+    fn join(&mut self) -> bool {
+        let mut new = BTreeSet::new();
+        for member in self.members.values() {
+            let names = joined(&member.advisory);
+            if names.iter().any(|name| self.names.contains(*name)) {
+                new.extend(names.into_iter().filter(|name| !self.names.contains(*name)).map(str::to_owned));
+            }
+        }
+        let room = NAMES_MAX - self.names.len();
+        self.cut |= new.len() > room;
+        let before = self.names.len();
+        self.names.extend(new.into_iter().take(room));
+        self.names.len() > before
     }
 
     fn concerns(&self, advisory: &Advisory) -> bool {

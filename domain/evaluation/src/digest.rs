@@ -7,7 +7,7 @@
 //! only lists and texts, so that what `serde_json` writes is canonical; a test holds it against the rule.
 //! The general canonicalizer takes longer over an image's findings than finding them.
 
-use model::{Digest, Finding, NoFix};
+use model::{Digest, Finding, Justification, NoFix, VexWord};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -20,7 +20,25 @@ struct FindingDoc<'a> {
     purl: &'a str,
     severity: &'static str,
     version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vex: Option<VexDoc<'a>>,
     vulnerability: &'a str,
+}
+
+#[derive(Serialize)]
+struct VexDoc<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    document: &'a str,
+    /// Left out where nobody contradicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'static str>,
+    issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    justification: Option<&'static str>,
+    score: String,
+    statement: &'a str,
+    status: &'static str,
 }
 
 #[derive(Serialize)]
@@ -61,13 +79,27 @@ fn document(finding: &Finding) -> FindingDoc<'_> {
         purl: finding.purl.as_str(),
         severity: finding.severity.as_str(),
         version: &finding.version,
+        vex: finding.vex.as_ref().map(vex),
         vulnerability: &finding.vulnerability,
+    }
+}
+
+fn vex(word: &VexWord) -> VexDoc<'_> {
+    VexDoc {
+        detail: word.detail.as_deref(),
+        document: &word.document,
+        held: word.held.then_some("yes"),
+        issuer: &word.issuer,
+        justification: word.justification.map(Justification::as_str),
+        score: word.score.to_string(),
+        statement: &word.statement,
+        status: word.status.as_str(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model::{AdvisoryMatch, FixState, Purl, Severity};
+    use model::{AdvisoryMatch, FixState, Purl, Severity, VexStatus};
     use proptest::prelude::*;
 
     use super::*;
@@ -85,6 +117,16 @@ mod tests {
                 fixed_versions: texts.clone(),
                 no_fix: no_fix.then_some(NoFix::Unimportant),
             };
+            let word = VexWord {
+                status: VexStatus::NotAffected,
+                held: no_fix,
+                justification: Some(Justification::ComponentNotPresent),
+                detail: (!no_fix).then(|| text.clone()),
+                issuer: text.clone(),
+                document: text.clone(),
+                statement: text.clone(),
+                score: 7_000,
+            };
             let finding = Finding {
                 vulnerability: text.clone(),
                 aliases: texts.clone(),
@@ -94,6 +136,7 @@ mod tests {
                 severity: Severity::High,
                 fix: FixState::Fixed(texts),
                 advisories: vec![evidence],
+                vex: Some(word),
             };
             let written = canonical_json(&[&finding]);
             let parsed: serde_json::Value = serde_json::from_slice(&written).unwrap();

@@ -3,6 +3,7 @@
 //! A pure function of an SBOM and an [`Index`]: the same bytes on every machine, whatever order the
 //! advisories and the components came in. Nothing found is not yet clean: see [`model::Coverage`].
 
+mod chunks;
 mod coverage;
 mod digest;
 mod explain;
@@ -10,6 +11,7 @@ pub mod impact;
 mod index;
 mod matching;
 mod naming;
+pub mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +19,7 @@ use model::{Coverage, FeedId, Finding, Problem, Purl};
 
 pub use digest::findings_digest;
 pub use explain::{Answer, Explanation, Reason, explain};
-pub use index::Index;
+pub use index::{Changed, Index};
 pub use matching::evaluate;
 
 /// What holds for an image, by one state of the advisories.

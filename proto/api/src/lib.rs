@@ -28,6 +28,10 @@ area! {
     common, "starling.common.v1"
 }
 area! {
+    /// Advisories: revisions, snapshots, what changed.
+    advisory, "starling.advisory.v1"
+}
+area! {
     /// The cluster: nodes, the ring, draining.
     cluster, "starling.cluster.v1"
 }
@@ -44,12 +48,20 @@ area! {
     image, "starling.image.v1"
 }
 area! {
+    /// Whom a vulnerability concerns.
+    impact, "starling.impact.v1"
+}
+area! {
     /// Jobs.
     job, "starling.job.v1"
 }
 area! {
     /// Lanes and dead letters.
     queue, "starling.queue.v1"
+}
+area! {
+    /// Runs of the scheduler, and schedules.
+    run, "starling.run.v1"
 }
 area! {
     /// Tenants and quotas.

@@ -53,6 +53,20 @@ impl Scene {
         feeds::get(&mut tx, &self.feed).await.unwrap()
     }
 
+    /// What has to be changed in one snapshot to come to another.
+    async fn changed(&self, from: i64, to: i64) -> Vec<(String, Option<String>)> {
+        let mut reader = observations::changed_between(&self.world.store, SnapshotId(from), SnapshotId(to));
+        let mut all = Vec::new();
+        loop {
+            let page = reader.next_page(2).await.unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            let text = |document: Vec<u8>| String::from_utf8(document).unwrap();
+            all.extend(page.into_iter().map(|o| (o.advisory_id, o.document.map(text))));
+        }
+    }
+
     pub(crate) async fn as_of(&self, snapshot: i64) -> Vec<(String, String)> {
         let mut reader = observations::current(&self.world.store, SnapshotId(snapshot), None);
         let mut all = Vec::new();
@@ -117,6 +131,33 @@ async fn each_snapshot_keeps_what_was_listed_then(owner: PgPool) {
     assert_eq!(scene.stored().await.advisories, 1);
     let mut tx = scene.world.store.fleet().await.unwrap();
     assert_eq!(observations::latest_snapshot(&mut tx).await.unwrap(), SnapshotId(3));
+}
+
+#[sqlx::test]
+async fn what_differs_between_two_snapshots_leads_from_each_to_the_other(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two"), ("A-3", "three"), ("A-5", "five")]).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two!"), ("A-4", "four"), ("A-5", "five")]).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two"), ("A-3", "three"), ("A-5", "five!")]).await;
+    let expected = |listed: &[(&str, &str)]| -> Vec<(String, Option<String>)> {
+        listed
+            .iter()
+            .map(|(id, text)| ((*id).to_owned(), (!text.is_empty()).then(|| (*text).to_owned())))
+            .collect()
+    };
+    let forth = expected(&[("A-2", "two!"), ("A-3", ""), ("A-4", "four")]);
+    assert_eq!(scene.changed(1, 2).await, forth);
+    assert_eq!(scene.changed(2, 1).await, expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", "")]));
+    // What has come and gone meanwhile may be told again; it is told as it stands.
+    let far = expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", ""), ("A-5", "five!")]);
+    assert_eq!(scene.changed(1, 3).await, far);
+    assert_eq!(scene.changed(3, 1).await[3], ("A-5".to_owned(), Some("five".to_owned())));
+    assert_eq!(scene.changed(3, 3).await, []);
+    assert_eq!(scene.changed(1, 0).await.len(), 4);
+    let mut tx = scene.world.store.fleet().await.unwrap();
+    let mut at_most =
+        async |a, b| observations::changed_at_most(&mut tx, SnapshotId(a), SnapshotId(b)).await.unwrap();
+    assert_eq!((at_most(1, 2).await, at_most(3, 1).await, at_most(2, 2).await), (3, 7, 0));
 }
 
 #[sqlx::test]

@@ -265,5 +265,6 @@ pub(crate) fn finding(i: usize) -> Finding {
             fixed_versions: vec!["2.0.0".to_owned()],
             no_fix,
         }],
+        vex: None,
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod aoc;
 mod deltas;
 mod feed_control;
 mod feeds;
@@ -13,6 +14,8 @@ mod members;
 mod motion;
 mod objects;
 mod outbox;
+mod replay;
+mod runs;
 mod schema;
 mod submitting;
 mod tokens;

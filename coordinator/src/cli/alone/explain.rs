@@ -1,7 +1,7 @@
 //! `starling explain IMAGE VULNERABILITY`: why it holds for the image, or why it does not.
 
 use clap::Args;
-use evaluation::{Answer, Explanation, Reason, explain};
+use evaluation::{Answer, Explanation, Reason};
 use report::DistroLine;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -38,12 +38,16 @@ impl Explain {
     /// Does it. It ends with 4 where nothing was found and that need not mean anything.
     pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, vulnerability, advisories, output } = self;
-        let loaded = blocking(move || advisories.load()).await?;
+        let loaded = blocking({
+            let env = env.clone();
+            move || advisories.load(&env)
+        })
+        .await?;
         let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let (loaded, explanation, distro) = blocking(move || {
             let sbom = found.read(&bar)?.sbom;
-            let explanation = explain(&sbom, &loaded.index, &vulnerability);
+            let explanation = loaded.explain(&sbom, &vulnerability)?;
             bar.finish_and_clear();
             Ok((loaded, explanation, sbom.distro))
         })
