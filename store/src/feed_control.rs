@@ -111,7 +111,8 @@ pub async fn pause(tx: &mut FleetTx, feed: &FeedId, by: By<'_>) -> Result<(), Er
 /// Lets a paused feed go on.
 pub async fn resume(tx: &mut FleetTx, feed: &FeedId, by: By<'_>) -> Result<(), Error> {
     let done = sqlx::query!(
-        "update vuln.feed set paused_at = null, pause_reason = null, failures = 0, due_at = clock_timestamp()
+        "update vuln.feed set paused_at = null, pause_reason = null, failures = 0, due_at = clock_timestamp(),
+             revision = revision + 1
          where feed_id = $1 and paused_at is not null",
         feed.as_str(),
     )
@@ -140,7 +141,7 @@ pub async fn pin(tx: &mut FleetTx, feed: &FeedId, by: By<'_>) -> Result<Snapshot
 pub async fn unpin(tx: &mut FleetTx, feed: &FeedId, by: By<'_>) -> Result<(), Error> {
     let done = sqlx::query!(
         "update vuln.feed set pinned_at = null, pin_reason = null, pinned = null, failures = 0,
-             due_at = clock_timestamp()
+             due_at = clock_timestamp(), revision = revision + 1
          where feed_id = $1 and pinned_at is not null",
         feed.as_str(),
     )

@@ -140,6 +140,16 @@ pub async fn give_up(store: &Store, refresh: &Refresh, order: &Order, why: &str)
     )
     .execute(tx.conn())
     .await?;
+    // What was written counts with the next refresh; where nothing was, none is under way any more.
+    sqlx::query!(
+        "update vuln.feed set refreshing = exists (
+             select from vuln.observation o where o.feed_id = $1 and o.refresh = $2)
+         where feed_id = $1 and refresh = $2",
+        refresh.feed.as_str(),
+        refresh.number,
+    )
+    .execute(tx.conn())
+    .await?;
     tx.commit().await
 }
 

@@ -301,7 +301,7 @@ mod tests {
         let packages = r#"{"pkg":{"name":"a","secfixes":{"1":["CVE-1-1","CVE-1-2"]}}},7"#;
         let (listing, batches) = run_secdb(vec![database(packages)], &Limits::default());
         let ids = ["ALPINE-v3.20-CVE-1-1", "ALPINE-v3.20-CVE-1-2"].map(str::to_owned).to_vec();
-        let refused = vec![("a.jsonl:2".to_owned(), Digest::of(b"{"))];
+        let refused = vec![("main.json#1 packages[1]".to_owned(), Digest::of(b""))];
         assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, refused, problems: 0 }));
         let [Batch::Observed(good), Batch::Unreadable(bad)] = &batches[..] else { panic!("{batches:?}") };
         let text = r#"{"distroversion":"v3.20","fixes":{"a":"1"},"id":"CVE-1-1","reponame":""}"#;
