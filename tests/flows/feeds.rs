@@ -315,7 +315,7 @@ async fn a_bundle_comes_through_the_gateway_and_a_feed_can_be_unregistered() {
     // An upload that is not what it says is refused.
     run(&["feeds", "create", "offline", "bundle:"], 0).await;
     let header = tests::feeds::bundle_header("offline", "a.jsonl", b"announced");
-    let parts = [Part::Header(header), Part::Chunk(b"different".to_vec().into())];
+    let parts = [Part::Header(header), Part::Chunk(b"different".to_vec())];
     let parts = parts.map(|part| ImportBundleRequest { part: Some(part) });
     let refused = refusals::refusal(operator.feeds.import_bundle(tokio_stream::iter(parts)).await);
     assert_eq!(refused.1, ErrorReason::BlobDigestMismatch);

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use time::{Date, Duration, Month, OffsetDateTime, Time};
+use time::{Date, Duration, OffsetDateTime, Time};
 
 /// How far ahead is looked: February 29th comes within eight years.
 const DAYS_MAX: u32 = 8 * 366 + 1;
@@ -149,7 +149,7 @@ impl Cron {
         let day = has(self.days, date.day());
         let weekday = has(self.weekdays, date.weekday().number_days_from_sunday());
         let right_day = if self.either_day { day || weekday } else { day && weekday };
-        has(self.months, Month::from(date.month()).into()) && right_day
+        has(self.months, date.month().into()) && right_day
     }
 
     /// The first time of a day that is not before this hour and minute.

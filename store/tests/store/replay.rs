@@ -1,5 +1,7 @@
 //! Real advisories, day by day: what is told of each day agrees with what its sources' own history says.
 
+#![expect(clippy::print_stdout, reason = "it says what was replayed, or that nothing was")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};

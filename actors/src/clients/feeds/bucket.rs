@@ -60,10 +60,7 @@ impl Feeds {
 
     /// The list first: what changes while the archive comes is fetched again next time.
     async fn all_of_bucket(&self, base: &Url, format: &Format) -> Result<Opened, Error> {
-        let (changes, mark) = match self.changes(base, &Cursor::default()).await? {
-            Some(read) => read,
-            None => (Changes::default(), Cursor::default()),
-        };
+        let (changes, mark) = self.changes(base, &Cursor::default()).await?.unwrap_or_default();
         let all = below(base, "all.zip")?;
         let place = all.to_string();
         match self.download(&all, &Cursor::default(), self.limits.download_bytes).await? {

@@ -10,6 +10,7 @@ use super::packing::{self, Stream};
 use super::{Error, Limits, Record, members};
 
 const BLOCK: u64 = 512;
+const BLOCK_BYTES: usize = 512;
 /// A name that is given before a member, at most.
 const LONG_NAME_MAX: u64 = 64 << 10;
 
@@ -73,7 +74,7 @@ impl Tarball {
             return Err(self.broken("it breaks off within a member"));
         }
         self.left = 0;
-        let mut block = [0; BLOCK as usize];
+        let mut block = [0; BLOCK_BYTES];
         let mut got = 0;
         while got < block.len() {
             match self.stream.read(&mut block[got..]).map_err(self.ended())? {
@@ -191,7 +192,7 @@ impl Iterator for Tarball {
 }
 
 impl Header {
-    fn read(block: &[u8; BLOCK as usize]) -> Result<Self, &'static str> {
+    fn read(block: &[u8; BLOCK_BYTES]) -> Result<Self, &'static str> {
         let sum: u64 = block
             .iter()
             .enumerate()

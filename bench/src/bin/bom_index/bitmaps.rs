@@ -13,7 +13,6 @@ pub(crate) struct Bitmaps(Vec<HashMap<u32, RoaringBitmap>>);
 
 impl Bitmaps {
     /// Reads every image's list, and makes the bitmaps.
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     pub(crate) async fn build(url: &str) -> anyhow::Result<(Duration, Self)> {
         let started = Instant::now();
         let mut connection = PgConnection::connect(url).await?;

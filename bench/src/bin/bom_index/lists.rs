@@ -23,7 +23,6 @@ impl Lists {
         Ok(Self(connection))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     pub(crate) async fn load(&mut self, fleet: &mut Fleet) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let mut copy = self.0.copy_in_raw("copy image_component from stdin").await?;
@@ -42,7 +41,6 @@ impl Lists {
         Ok(took)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     pub(crate) async fn index(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
         self.run(
@@ -60,7 +58,6 @@ impl Lists {
     }
 
     /// How many images have one of these, fetched.
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     pub(crate) async fn with(&mut self, ids: &[i32]) -> anyhow::Result<(Duration, usize)> {
         let started = Instant::now();
         let rows = sqlx::query(
@@ -80,7 +77,6 @@ impl Lists {
     }
 
     /// How many of these images there are, fetched: what bitmaps do not say of them.
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     pub(crate) async fn rows(&mut self, numbers: &[i32]) -> anyhow::Result<(Duration, usize)> {
         let started = Instant::now();
         let query = "select image_no, tenant_id, image_digest from image_component where image_no = any ($1)";
@@ -132,7 +128,6 @@ impl Lists {
         Ok(())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a measurement")]
     async fn put(&mut self, tenant: u64, image: u32, all: &[u32]) -> anyhow::Result<Duration> {
         let ids: Vec<i32> = all.iter().map(|id| id.cast_signed()).collect();
         let started = Instant::now();

@@ -19,7 +19,7 @@ fn advisory(number: usize, fixed: &str) -> Advisory {
         withdrawn: false,
         severity: Severity::High,
         affected: vec![Affected {
-            ecosystem: Ecosystem::parse(if number % 2 == 0 { "npm" } else { "PyPI" }),
+            ecosystem: Ecosystem::parse(if number.is_multiple_of(2) { "npm" } else { "PyPI" }),
             package: format!("p{}", number % 3_000),
             is_source: false,
             ranges: vec![AffectedRange { kind: RangeKind::Ecosystem, events }],

@@ -142,9 +142,12 @@ pub(super) struct Records<'a> {
     last: Option<&'a [u8]>,
 }
 
+/// A key and its value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 impl<'a> Records<'a> {
     /// The next key and value. Keys ascend, or what is looked for might be missed.
-    pub(super) fn next(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, PackedError> {
+    pub(super) fn next(&mut self) -> Result<Option<Pair<'a>>, PackedError> {
         if self.cursor.is_at_end() {
             return Ok(None);
         }

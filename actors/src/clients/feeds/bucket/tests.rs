@@ -14,7 +14,9 @@ const BASE: &str = "/osv/crates.io";
 
 /// What lies in the bucket, by path below the ecosystem, and the requests that were made.
 #[derive(Clone, Default)]
-struct Shelf(Arc<Mutex<(BTreeMap<String, Vec<u8>>, Vec<String>)>>);
+struct Shelf(Arc<Mutex<Laid>>);
+
+type Laid = (BTreeMap<String, Vec<u8>>, Vec<String>);
 
 impl Shelf {
     fn put(&self, name: &str, bytes: &[u8]) {
