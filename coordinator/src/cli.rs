@@ -6,6 +6,7 @@
 mod admin;
 mod alone;
 mod cluster;
+mod exit_map;
 mod failure;
 mod feeds;
 mod findings;

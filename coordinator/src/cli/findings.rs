@@ -38,7 +38,7 @@ impl Findings {
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
         let filter = report::filter(self.min_severity, self.only_fixed);
         self.output.check()?;
-        let report = Report::of(server, &self.image, filter).await?;
+        let report = Report::of(server, &self.image, filter, self.gate).await?;
         self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))
     }

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use bom::cyclonedx::{self, SpecVersion};
 use bom::{Subject, spdx};
-use model::{Component, Digest, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage};
+use model::{
+    Component, Digest, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty,
+};
 use serde_json::Value;
 
 fn schemas() -> Option<PathBuf> {
@@ -58,6 +60,11 @@ fn full() -> Sbom {
             codename: Some("sid".to_owned()),
         }),
         base_layers: Some(2),
+        third_party: vec![ThirdParty {
+            place: "etc/apt/sources.list".to_owned(),
+            supplier: "https://apt.example/".to_owned(),
+            packages: vec![Purl::from_canonical("pkg:deb/debian/libb-java@1".to_owned())],
+        }],
         components: vec![component("a.jar"), component("b.jar")],
         problems: vec![Problem { place: "layer 0".to_owned(), what: "odd".to_owned() }],
     }

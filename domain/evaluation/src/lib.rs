@@ -3,7 +3,7 @@
 //! A pure function of an SBOM and an [`Index`]: the same bytes on every machine, whatever order the
 //! advisories and the components came in. Nothing found is not yet clean: see [`model::Coverage`].
 
-mod coverage;
+pub mod coverage;
 mod digest;
 mod explain;
 mod index;
@@ -12,7 +12,7 @@ mod naming;
 #[cfg(test)]
 mod tests;
 
-use model::{Coverage, FeedId, Finding, Problem, Purl};
+use model::{Coverage, FeedId, Finding, Gap, Purl};
 
 pub use digest::findings_digest;
 pub use explain::{Answer, Explanation, Reason, explain};
@@ -26,8 +26,9 @@ pub struct Evaluation {
     pub findings: Vec<Finding>,
     /// Whether an absent finding means anything.
     pub coverage: Coverage,
-    /// Why coverage is not complete, as far as it was found out here. Sorted. The SBOM has its own.
-    pub problems: Vec<Problem>,
+    /// Why coverage is not complete, as far as it was found out here. Sorted. What could not be read when the SBOM was
+    /// made is [`coverage::unread`].
+    pub gaps: Vec<Gap>,
     /// What is no finding because the distributor has the word on it. Sorted.
     pub set_aside: Vec<SetAside>,
 }
