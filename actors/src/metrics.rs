@@ -34,6 +34,8 @@ pub const RELAY_FAILURES: &str = "starling_relay_failures_total";
 pub const SWEPT: &str = "starling_sweep_rings_total";
 /// Jobs ended because their deadline had passed.
 pub const JOBS_OVERDUE: &str = "starling_jobs_overdue_total";
+/// Images put into the BOM-index after their SBOM was stored, by a newer build.
+pub const IMAGES_INDEXED: &str = "starling_bom_index_caught_up_total";
 /// When a feed was last read whole, by `feed`.
 pub const FEED_LAST_SUCCESS: &str = "starling_feed_last_success_timestamp_seconds";
 /// How long a refresh took, by `feed`.
@@ -72,6 +74,7 @@ pub fn describe() {
     describe_counter!(RELAY_FAILURES, "rounds of the relay that failed, by cause");
     describe_counter!(SWEPT, "bells rung by the sweeper because nothing moved");
     describe_counter!(JOBS_OVERDUE, "jobs ended because their deadline had passed");
+    describe_counter!(IMAGES_INDEXED, "images put into the BOM-index that an older build had left out");
     describe_gauge!(FEED_LAST_SUCCESS, Unit::Seconds, "when a feed was last read whole, as Unix time");
     describe_histogram!(FEED_RUN_DURATION, Unit::Seconds, "how long a feed's refresh took");
     describe_gauge!(FEED_RECORDS, "records of a feed's last refresh, by result");

@@ -4,6 +4,7 @@
 //! deadline is over, which the workers that hold them notice at their next question.
 
 mod clock;
+mod indexing;
 mod memory;
 
 use std::sync::Arc;
@@ -94,6 +95,8 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
 struct State {
     swept: Option<Instant>,
     kept_house: Option<Instant>,
+    /// Whether images may be missing in the BOM-index.
+    unindexed: bool,
     memory: Memory,
 }
 
@@ -119,9 +122,11 @@ impl Entity for Sweeper {
         if state.kept_house.is_none_or(|kept| kept.elapsed() >= HOUSEKEEPING) {
             self.keep_house().await?;
             state.kept_house = Some(now);
+            state.unindexed = true;
         }
         self.sweep(haste, &mut state.memory, now).await?;
         state.swept = Some(now);
+        state.unindexed = state.unindexed && indexing::round(&self.store).await?;
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ pub mod evaluations;
 pub mod feeds;
 pub mod findings;
 pub mod images;
+pub mod impact;
 pub mod jobs;
 pub mod lanes;
 pub mod layers;

@@ -1,9 +1,11 @@
 //! Heavy work: claimed by a worker under an attempt's number, which every later word of that worker names.
 
+use evaluation::impact::Indexed;
 use model::{Digest, ImageDigest, JobId, Lane, TenantId, TraceId};
 use uuid::Uuid;
 
 use crate::images::{self, Layer};
+use crate::impact;
 use crate::row::{lane, number, parse};
 use crate::{Error, Store, TenantTx};
 
@@ -79,6 +81,8 @@ pub struct Extracted {
     pub components: u32,
     /// The extractor's version.
     pub extractor: String,
+    /// What the BOM-index keeps of it.
+    pub indexed: Vec<Indexed>,
 }
 
 /// Why an attempt failed.
@@ -194,10 +198,14 @@ pub async fn keep(store: &Store, hold: &Hold) -> Result<Keep, Error> {
 
 /// Saves the SBOM, raises the image's revision, moves its jobs to `evaluating` and leaves a bell for the image.
 /// `Stale` when another attempt has taken over or nobody waits any more.
+///
+/// What the image has is in the BOM-index as soon as its SBOM is here: a change of the advisories that comes later
+/// finds it, and one that came before is seen by the evaluation that this asks for.
 pub async fn complete(store: &Store, hold: &Hold, sbom: &Extracted) -> Result<(), Error> {
     let mut tx = store.tenant(hold.tenant).await?;
-    let code = sqlx::query_scalar!(
-        r#"select orchestrator.complete_work($1, $2, $3, $4, $5, $6, $7, $8) as "code!""#,
+    let row = sqlx::query!(
+        r#"select (select image_digest from orchestrator.work where tenant_id = $1 and work_id = $2) as image,
+                  orchestrator.complete_work($1, $2, $3, $4, $5, $6, $7, $8) as "code!""#,
         hold.tenant.as_uuid(),
         hold.work,
         hold.holder_gen,
@@ -209,9 +217,11 @@ pub async fn complete(store: &Store, hold: &Hold, sbom: &Extracted) -> Result<()
     )
     .fetch_one(tx.conn())
     .await?;
-    if code == "stale" {
+    if row.code == "stale" {
         return Err(Error::Stale { entity: "work" });
     }
+    let image: ImageDigest = parse("work", row.image.as_deref().unwrap_or_default())?;
+    impact::index(&mut tx, &image, &sbom.indexed).await?;
     tx.rang();
     tx.commit().await
 }

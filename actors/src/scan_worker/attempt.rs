@@ -168,6 +168,7 @@ fn extracted(sbom: &Sbom) -> Extracted {
         document,
         components: u32::try_from(sbom.components.len()).unwrap_or(u32::MAX),
         extractor: inventory::EXTRACTOR.to_owned(),
+        indexed: evaluation::impact::indexed(sbom),
     }
 }
 

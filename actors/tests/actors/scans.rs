@@ -186,3 +186,23 @@ async fn three_nodes_share_the_work_of_two_tenants(owner: PgPool) {
         node.shutdown().await;
     }
 }
+
+#[sqlx::test(migrations = "../store/migrations")]
+async fn images_of_an_older_build_come_into_the_bom_index(owner: PgPool) {
+    let world = World::new(owner).await;
+    let node = world.node("a", 1).await;
+    let tenant = world.tenant("t").await;
+    let image = image_of(&[("left-pad", "1.0.0"), ("right-pad", "1.0.0")]);
+    world.put(tenant, &image).await;
+    world.scan(tenant, &image).await;
+    node.shutdown().await;
+    let indexed = "select coalesce(sum(cardinality(components)), 0) from scanner.image_component";
+    let packages_and_npm = world.number(indexed).await;
+    assert_eq!(packages_and_npm, 3);
+    world.sql("delete from scanner.image_component").await;
+
+    let successor = world.node("b", 1).await;
+    let caught_up = async || (world.number(indexed).await == packages_and_npm).then_some(());
+    eventually(caught_up).await;
+    successor.shutdown().await;
+}

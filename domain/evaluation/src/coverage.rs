@@ -16,10 +16,7 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, gaps: &mut BTreeSet<Gap>) -> Co
         return Coverage::Provisional;
     }
     let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
-    // A component that an OS package owns is spoken of by the distribution, which is asked for below.
-    let own = sbom.components.iter().filter(|component| component.owner.is_none());
-    let own: BTreeSet<_> = own.map(|component| component.kind).collect();
-    gaps.extend(silent(&own, distro.as_ref(), index));
+    gaps.extend(silent(sbom, distro.as_ref(), index));
     gaps.extend(nameless(sbom));
     gaps.extend(of_distro(sbom, distro.as_ref()));
     gaps.extend(sbom.third_party.iter().map(third_party));
@@ -53,10 +50,9 @@ pub fn late(feed: &str, age: Option<Duration>, limit: Duration) -> Option<Gap> {
 }
 
 /// Ecosystems that no feed speaks of.
-fn silent(own: &BTreeSet<PackageKind>, distro: Option<&Ecosystem>, index: &Index) -> Vec<Gap> {
+fn silent(sbom: &Sbom, distro: Option<&Ecosystem>, index: &Index) -> Vec<Gap> {
     let missing = |place: String, what: &str| Gap::new(GapKind::MissingFeed, place, what);
-    let ecosystems: BTreeSet<_> =
-        own.iter().filter_map(|kind| ecosystem_of(*kind, distro)).chain(distro.cloned()).collect();
+    let ecosystems = ecosystems(sbom, distro);
     let silent = ecosystems.iter().filter(|ecosystem| !index.covers(ecosystem));
     let mut gaps: Vec<Gap> = silent.map(|e| missing(e.to_string(), "no feed speaks of it")).collect();
     let of_no_ecosystem =
@@ -64,8 +60,19 @@ fn silent(own: &BTreeSet<PackageKind>, distro: Option<&Ecosystem>, index: &Index
     let unheard = |kind: &PackageKind| {
         missing(kind.as_str().to_owned(), "its packages are in no advisories that we read")
     };
-    gaps.extend(own.iter().filter(of_no_ecosystem).map(unheard));
+    gaps.extend(own_kinds(sbom).iter().filter(of_no_ecosystem).map(unheard));
     gaps
+}
+
+/// The ecosystems that advisories have to speak of for an image to be covered.
+pub(crate) fn ecosystems(sbom: &Sbom, distro: Option<&Ecosystem>) -> BTreeSet<Ecosystem> {
+    let own = own_kinds(sbom).into_iter().filter_map(|kind| ecosystem_of(kind, distro));
+    own.chain(distro.cloned()).collect()
+}
+
+/// A component that an OS package owns is spoken of by the distribution, which is asked for anyway.
+fn own_kinds(sbom: &Sbom) -> BTreeSet<PackageKind> {
+    sbom.components.iter().filter(|c| c.owner.is_none()).map(|component| component.kind).collect()
 }
 
 /// Advisories name what Maven builds by group and artifact; a file's name tells the artifact alone.

@@ -41,7 +41,7 @@ pub(crate) struct Source {
 }
 
 /// What an advisory says of one package.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     source: u32,
     /// Whether it names what a package was built from, where others name the package itself.
@@ -81,6 +81,32 @@ impl Index {
             let entries =
                 packages.iter().flat_map(|(name, all)| all.iter().map(move |entry| (&**name, entry)));
             entries.filter(move |(_, e)| e.source == at).map(move |(name, entry)| (ecosystem, name, entry))
+        })
+    }
+
+    /// What the advisories with these numbers say of packages.
+    pub(crate) fn entries_of_any(
+        &self,
+        numbers: &BTreeSet<u32>,
+    ) -> impl Iterator<Item = (&Ecosystem, &str, &Entry)> {
+        let nothing = numbers.is_empty();
+        let packages = self.0.packages.iter().filter(move |_| !nothing);
+        packages.flat_map(move |(ecosystem, packages)| {
+            let entries =
+                packages.iter().flat_map(|(name, all)| all.iter().map(move |entry| (&**name, entry)));
+            entries
+                .filter(|(_, e)| numbers.contains(&e.source))
+                .map(move |(name, entry)| (ecosystem, name, entry))
+        })
+    }
+
+    /// What the vulnerability of each advisory that speaks is called.
+    pub(crate) fn named(&self) -> impl Iterator<Item = Named<'_>> {
+        (0..).zip(&self.0.sources).map(|(at, source)| Named {
+            at,
+            feed: self.feed(source),
+            id: &source.id,
+            vulnerability: &source.vulnerability,
         })
     }
 
@@ -125,6 +151,14 @@ pub(crate) struct Called<'a> {
     pub(crate) source: &'a Source,
     /// Its number; `None` when it was withdrawn.
     pub(crate) at: Option<u32>,
+}
+
+/// An advisory, by its number, and what its vulnerability is called.
+pub(crate) struct Named<'a> {
+    pub(crate) at: u32,
+    pub(crate) feed: &'a FeedId,
+    pub(crate) id: &'a str,
+    pub(crate) vulnerability: &'a str,
 }
 
 impl Source {
@@ -206,7 +240,7 @@ fn source_of(advisory: &Advisory, feed: u32, vulnerability: Box<str>) -> Source 
     }
 }
 
-fn entry_of(affected: &Affected, scheme: Scheme, source: u32, severity: Severity) -> Entry {
+pub(crate) fn entry_of(affected: &Affected, scheme: Scheme, source: u32, severity: Severity) -> Entry {
     let (mut ranges, mut unreadable) = (Vec::new(), None);
     for range in &affected.ranges {
         match Range::parse(scheme, &range.events) {

@@ -6,6 +6,7 @@
 pub mod coverage;
 mod digest;
 mod explain;
+pub mod impact;
 mod index;
 mod matching;
 mod naming;

@@ -1,8 +1,10 @@
 //! A migrated database with the application's own, unprivileged pool; and short ways to fill it.
 
+use advisory::Ecosystem;
+use evaluation::impact::{Indexed, Package};
 use model::{
-    AdvisoryMatch, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, NoFix, Purl,
-    RequestId, Severity, SnapshotId, TenantId,
+    AdvisoryMatch, Component, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, NoFix,
+    PackageKind, Purl, RequestId, Severity, SnapshotId, TenantId,
 };
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::effects::{self, Applied, Effect, Evaluation};
@@ -195,7 +197,29 @@ pub(crate) fn submission(tenant: TenantId, image: &ImageDigest) -> Submission {
 
 pub(crate) fn sbom(seed: &str) -> Extracted {
     let document = format!("sbom of {seed}").into_bytes();
-    Extracted { digest: Digest::of(&document), document, components: 3, extractor: "1".to_owned() }
+    Extracted {
+        digest: Digest::of(&document),
+        document,
+        components: 3,
+        extractor: "1".to_owned(),
+        indexed: vec![package("1.0.0"), package("2.0.0")],
+    }
+}
+
+/// A version of one npm package, as the BOM-index keeps it.
+pub(crate) fn package(version: &str) -> Indexed {
+    let component = Component {
+        purl: Purl::from_canonical(format!("pkg:npm/left-pad@{version}")),
+        kind: PackageKind::Npm,
+        name: "left-pad".to_owned(),
+        version: version.to_owned(),
+        architecture: None,
+        source: None,
+        owner: None,
+        locations: vec![],
+    };
+    let ecosystem = Ecosystem { name: "npm".to_owned(), release: None };
+    Indexed::Package(Package { ecosystem, component })
 }
 
 /// An evaluation with so many findings.

@@ -5,6 +5,7 @@
 mod feeds;
 mod fence;
 mod fixture;
+mod impact;
 mod layers;
 mod members;
 mod motion;
