@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const DOMAIN: [&str; 7] = ["model", "version", "inventory", "advisory", "evaluation", "bom", "report"];
+const DOMAIN: [&str; 8] = ["model", "version", "inventory", "advisory", "evaluation", "vex", "bom", "report"];
 
 /// Each of our crates with its direct, non-development dependencies.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
@@ -60,6 +60,7 @@ fn thinking_leans_on_thinking_only() {
     check_may_use("inventory", &["model", "version"]);
     check_may_use("advisory", &["model", "version"]);
     check_may_use("evaluation", &["model", "version", "advisory", "inventory"]);
+    check_may_use("vex", &["model", "version", "inventory", "advisory"]);
     check_may_use("bom", &["model", "inventory"]);
     check_may_use("report", &["model"]);
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Objects, Store};
-use tokio::sync::Semaphore;
 
 use crate::clients::feeds::{Feeds, Limits};
 use crate::effects::Committer;
 use crate::index_cache::IndexCache;
+use crate::places::Places;
+use crate::scheduler::Policy;
 use crate::sweeper::SweepTiming;
 
 /// Settings of a node's actors.
@@ -25,6 +26,8 @@ pub struct Config {
     pub work_lease: Duration,
     /// When the sweeper does what.
     pub sweep: SweepTiming,
+    /// How the scheduler is set.
+    pub scheduler: Policy,
     /// Bounds on feed sources.
     pub feeds: Limits,
     /// Whether feeds may come over `http://`: for tests and private mirrors.
@@ -41,6 +44,7 @@ impl Default for Config {
             evaluations: 2,
             work_lease: Duration::from_secs(10),
             sweep: SweepTiming::default(),
+            scheduler: Policy::default(),
             feeds: Limits::default(),
             plain_http_feeds: false,
             inventory: inventory::Limits::DEFAULT,
@@ -52,7 +56,8 @@ impl Config {
     /// The same with short times, for tests.
     #[must_use]
     pub fn test_profile(self) -> Self {
-        Self { sweep: SweepTiming::TEST, work_lease: Duration::from_secs(1), ..self }
+        let scheduler = self.scheduler.clone().test_profile();
+        Self { sweep: SweepTiming::TEST, work_lease: Duration::from_secs(1), scheduler, ..self }
     }
 
     /// How often a worker renews its lease and asks whether to go on: three times a lease, and at least
@@ -71,7 +76,7 @@ pub struct Deps {
     pub(crate) sources: Feeds,
     pub(crate) committer: Committer,
     pub(crate) indexes: IndexCache,
-    pub(crate) evaluations: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
 }
 
 impl Deps {
@@ -85,10 +90,15 @@ impl Deps {
             sources,
             committer: Committer::start(store.clone()),
             indexes: IndexCache::new(store.clone(), config.feeds.records.clone()),
-            evaluations: Arc::new(Semaphore::new(config.evaluations.max(1))),
+            places: Arc::new(Places::new(config.evaluations)),
             config: Arc::new(config),
             store,
             objects,
         })
+    }
+
+    /// The indexes of snapshots that this node holds, for who answers questions about results.
+    pub fn indexes(&self) -> &IndexCache {
+        &self.indexes
     }
 }

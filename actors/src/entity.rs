@@ -9,10 +9,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use cluster::{EntityContext, EntityFactory, EntityKey, EntityMessage};
+use cluster::{EntityContext, EntityFactory, EntityMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 
 use crate::effects::CommitError;
+use crate::index_cache::IndexError;
 
 /// How often an entity looks again at once before it fails, and so waits.
 const LOOKS_MAX: u32 = 8;
@@ -47,6 +48,15 @@ pub(crate) enum Trouble {
     /// Anything else. It is started again later.
     #[error(transparent)]
     Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<IndexError> for Trouble {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Store(error) => error.into(),
+            IndexError::Build(broken) => Self::Failed(Box::new(broken)),
+        }
+    }
 }
 
 impl From<store::Error> for Trouble {
@@ -127,7 +137,6 @@ impl<E: Entity> Shell<E> {
 /// Makes entities of one kind.
 pub(crate) struct Factory<E, F> {
     make: F,
-    residents: Vec<EntityKey>,
     entity: PhantomData<fn() -> E>,
 }
 
@@ -138,12 +147,7 @@ where
 {
     /// A factory that makes an entity from its context; `None` for a key that means nothing.
     pub(crate) fn new(make: F) -> Self {
-        Self { make, residents: Vec::new(), entity: PhantomData }
-    }
-
-    /// The same, and these are to be alive at all times.
-    pub(crate) fn with_residents(self, residents: Vec<EntityKey>) -> Self {
-        Self { residents, ..self }
+        Self { make, entity: PhantomData }
     }
 
     /// As the cluster wants it.
@@ -168,14 +172,6 @@ where
         let entity = (self.make)(context)
             .ok_or_else(|| SpawnErr::StartupFailed(format!("{key} is no key of an entity").into()))?;
         Ok(Actor::spawn_linked(None, Shell(entity), (), supervisor).await?.0)
-    }
-
-    fn stays(&self) -> bool {
-        !self.residents.is_empty()
-    }
-
-    fn residents(&self) -> Vec<EntityKey> {
-        self.residents.clone()
     }
 }
 

@@ -24,11 +24,15 @@ pub enum Point {
     TenantBeforeAdmit,
     /// The feed has stored one batch of several.
     FeedMidIngest,
+    /// The scheduler has written down one page of a run's images.
+    SchedulerMidPlan,
+    /// The scheduler has asked for one page of a run's images.
+    SchedulerMidDispatch,
 }
 
 impl Point {
     /// Every place.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::WorkerAfterClaim,
         Self::WorkerMidExtraction,
         Self::WorkerBeforeComplete,
@@ -37,6 +41,8 @@ impl Point {
         Self::RelayBeforeCommit,
         Self::TenantBeforeAdmit,
         Self::FeedMidIngest,
+        Self::SchedulerMidPlan,
+        Self::SchedulerMidDispatch,
     ];
 
     /// Its name in the setting.
@@ -50,6 +56,8 @@ impl Point {
             Self::RelayBeforeCommit => "relay-before-commit",
             Self::TenantBeforeAdmit => "tenant-before-admit",
             Self::FeedMidIngest => "feed-mid-ingest",
+            Self::SchedulerMidPlan => "scheduler-mid-plan",
+            Self::SchedulerMidDispatch => "scheduler-mid-dispatch",
         }
     }
 }

@@ -1,18 +1,22 @@
-//! Keeps one feed: reads its source when it is due or asked for, and takes in what differs.
+//! Keeps one feed: reads its source when it is due or asked for, carries out what people order, and takes in what
+//! differs.
 //!
-//! A refresh that is interrupted, by a failure or by a move to another node, is taken up again by the
-//! next one; nothing of it shows before it is finished. The sweeper rings when a feed is due.
+//! A refresh that is interrupted, by a failure, by a move to another node or because somebody steered the feed, is
+//! taken up again by the next one; nothing of it shows before it is finished. The sweeper rings when there is
+//! something to do.
 
+mod orders;
 mod reading;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use advisory::formats::{self, Format};
 use cluster::{EntityContext, EntityFactory};
 use model::FeedId;
-use store::feeds::{self, Counts, Feed as Row, Finished, Refresh};
-use store::{Fence, Store};
+use store::feed_control::{self, Fault};
+use store::feeds::{self, Counts, Feed as Row, Finished, Origin, Refresh};
+use store::{Fence, Objects, Store, quarantine};
 use tokio::sync::mpsc;
 
 use self::reading::{Batch, Listing};
@@ -24,13 +28,17 @@ use crate::{Deps, fence_of, with_causes};
 
 /// Batches that are read ahead of the store.
 const AHEAD: usize = 2;
+/// Between two looks at whether somebody has steered the feed. Within a second nothing more is read.
+const HEED: Duration = Duration::from_millis(300);
 
 struct Feed {
     feed: FeedId,
     fence: Fence,
     store: Store,
+    objects: Objects,
     sources: Feeds,
     limits: advisory::Limits,
+    whole_every: Duration,
 }
 
 pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
@@ -40,8 +48,10 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             feed: context.key.id.parse().ok()?,
             fence: fence_of(context.lease),
             store: deps.store.clone(),
+            objects: deps.objects.clone(),
             sources: deps.sources.clone(),
             limits: deps.config.feeds.records.clone(),
+            whole_every: deps.config.feeds.whole_every,
         })
     })
     .shared()
@@ -58,6 +68,8 @@ enum Failure {
     NothingReadable { unreadable: u64 },
     #[error("reading it panicked")]
     Panicked,
+    #[error("the bundle {digest} cannot be read")]
+    Bundle { digest: String, source: std::io::Error },
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -74,29 +86,90 @@ impl Entity for Feed {
     type State = ();
 
     async fn catch_up(&self, (): &mut ()) -> Result<(), Trouble> {
-        let feed = self.row().await?;
-        if !feed.due {
-            return Ok(());
+        while self.step().await? {}
+        Ok(())
+    }
+}
+
+impl Failure {
+    /// What it means to those who are to mend it.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::UnknownFormat(_) => Fault::Unsupported,
+            Self::Source(error) => error.fault(),
+            Self::NothingReadable { .. } | Self::Panicked | Self::Bundle { .. } | Self::Store(_) => {
+                Fault::Failed
+            }
         }
-        let started = Instant::now();
-        let refresh = feeds::begin(&self.store, self.fence, &self.feed).await?;
-        match self.refresh(&feed, &refresh).await {
-            Ok(done) => self.report(&done, started).await,
-            // Ours to repeat, not the source's fault; unless the store refuses the values themselves.
-            Err(Failure::Store(error)) if !matches!(error, store::Error::Conflict { .. }) => {
-                Err(error.into())
-            }
-            Err(failure) => {
-                let reason = with_causes(&failure);
-                tracing::warn!(feed.id = %self.feed, reason, "feed cannot be refreshed");
-                feeds::failed(&self.store, &refresh, &reason).await?;
-                Ok(())
-            }
+    }
+
+    /// What of it is ours to repeat, and not the source's fault.
+    fn ours(self) -> Result<Self, store::Error> {
+        match self {
+            // The store refuses the values themselves.
+            Self::Store(error @ store::Error::Conflict { .. }) => Ok(Self::Store(error)),
+            Self::Store(error) => Err(error),
+            other => Ok(other),
         }
     }
 }
 
 impl Feed {
+    /// Does the next thing there is to do. Answers whether there was one.
+    async fn step(&self) -> Result<bool, Trouble> {
+        let mut tx = self.store.fleet().await?;
+        let feed = feeds::get(&mut tx, &self.feed).await?;
+        let order = store::feed_orders::next_order(&mut tx, &self.feed).await?;
+        tx.commit().await?;
+        match order {
+            Some(order) => self.obey(&feed, &order).await?,
+            None if feed.due => self.read(&feed).await?,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn read(&self, feed: &Row) -> Result<(), Trouble> {
+        let started = Instant::now();
+        let refresh = feeds::begin(&self.store, self.fence, &self.feed).await?;
+        match self.heeding(&refresh, self.refresh(feed, &refresh)).await {
+            Ok(done) => self.report(&done, started).await,
+            Err(failure) => {
+                let failure = failure.ours()?;
+                let (fault, reason) = (failure.fault(), with_causes(&failure));
+                tracing::warn!(feed.id = %self.feed, ?fault, reason, "feed cannot be refreshed");
+                feeds::failed(&self.store, &refresh, fault, &reason).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Goes on until somebody steers the feed: then it ends at once, wherever it is.
+    async fn heeding<T>(
+        &self,
+        refresh: &Refresh,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let work = Box::pin(work);
+        tokio::select! {
+            done = work => done,
+            () = self.steered(refresh) => {
+                tracing::info!(feed.id = %self.feed, "stopped reading: somebody steers the feed");
+                Err(store::Error::Stale { entity: "feed" }.into())
+            }
+        }
+    }
+
+    async fn steered(&self, refresh: &Refresh) {
+        loop {
+            tokio::time::sleep(HEED).await;
+            // A store that does not answer is noticed by who writes.
+            if let Ok(true) = feed_control::steered(&self.store, refresh).await {
+                return;
+            }
+        }
+    }
+
     async fn row(&self) -> Result<Row, store::Error> {
         let mut tx = self.store.fleet().await?;
         let row = feeds::get(&mut tx, &self.feed).await?;
@@ -104,22 +177,33 @@ impl Feed {
         Ok(row)
     }
 
+    fn format_of(feed: &Row) -> Result<&'static Format, Failure> {
+        formats::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))
+    }
+
     async fn refresh(&self, feed: &Row, refresh: &Refresh) -> Result<Done, Failure> {
-        let format =
-            formats::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))?;
-        match self.sources.open(&feed.source, refresh.cursor.as_deref(), format).await? {
-            Opened::Unchanged => {
-                let finished = feeds::finish(&self.store, refresh, refresh.cursor.as_deref(), None).await?;
+        let format = Self::format_of(feed)?;
+        let whole = feed.whole_age.is_none_or(|age| age >= self.whole_every);
+        let opened = self.sources.open(&feed.source, refresh.cursor.as_deref(), whole, format).await?;
+        match opened {
+            Opened::Unchanged { cursor } => {
+                let finished = feeds::finish(&self.store, refresh, cursor.as_deref(), None).await?;
                 let counts = Counts { unchanged: feed.advisories, ..Counts::default() };
                 Ok(Done { counts, unreadable: feed.problems, finished })
             }
-            Opened::Records { etag, records } => {
+            Opened::Records { whole, etag, mark, records } => {
+                let origin = Origin { mark: etag, ..refresh.origin.clone() };
+                let refresh = &Refresh { origin, ..refresh.clone() };
                 let (counts, listing) = self.take_in(refresh, records, format).await?;
-                if listing.readable == 0 && (listing.unreadable > 0 || feed.advisories > 0) {
+                let nothing = whole && listing.readable == 0;
+                if nothing && (listing.unreadable > 0 || feed.advisories > 0) {
                     return Err(Failure::NothingReadable { unreadable: listing.unreadable });
                 }
-                let finished =
-                    feeds::finish(&self.store, refresh, etag.as_deref(), Some(&listing.ids)).await?;
+                if whole {
+                    quarantine::settle(&self.store, refresh, &listing.refused).await?;
+                }
+                let (cursor, listed) = (mark.cursor().await, whole.then_some(listing.ids.as_slice()));
+                let finished = feeds::finish(&self.store, refresh, cursor.as_deref(), listed).await?;
                 Ok(Done { counts, unreadable: listing.unreadable, finished })
             }
         }

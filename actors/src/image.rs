@@ -4,24 +4,28 @@
 //! evaluating is done here, against the node's index of the newest snapshot.
 
 pub mod decide;
+mod succession;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::evaluation::{Basis, Cause, Change};
 use cluster::{EntityContext, EntityFactory};
-use model::{ImageDigest, JobId, Severity, TenantId};
+use model::{Finding, ImageDigest, JobId, Severity, TenantId};
 use store::effects::{Applied, Effect, Evaluation};
+use store::evaluations::{Before, Last};
 use store::images::Behind;
 use store::{Fence, Store};
-use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use self::decide::{Step, decide};
+use self::succession::{Difference, Succession, digests, in_short};
 use crate::effects::Committer;
 use crate::entity::{Entity, Factory, Trouble};
 use crate::failpoint::{self, Point};
 use crate::index_cache::{IndexCache, IndexedSnapshot};
-use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICTS};
+use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICT_CHANGES, VERDICTS};
+use crate::places::Places;
 use crate::{Deps, fence_of};
 
 struct Image {
@@ -32,7 +36,7 @@ struct Image {
     store: Store,
     committer: Committer,
     indexes: IndexCache,
-    evaluations: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
@@ -46,7 +50,7 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             store: deps.store.clone(),
             committer: deps.committer.clone(),
             indexes: deps.indexes.clone(),
-            evaluations: deps.evaluations.clone(),
+            places: deps.places.clone(),
         })
     })
     .shared()
@@ -132,12 +136,21 @@ impl Image {
         let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
         tx.commit().await?;
         let newest = self.indexes.newest().await?;
-        let found = match self.compute(inputs.sbom, newest.clone()).await? {
+        let found = match self.compute(inputs.sbom, newest.clone(), !jobs.is_empty()).await? {
             Ok(found) => found,
-            Err(reason) => return self.give_up(jobs, reason).await.map(|()| false),
+            Err(reason) => return self.give_up(inputs.revision, jobs, reason).await.map(|()| false),
         };
+        let basis = Basis {
+            sbom: inputs.sbom_digest,
+            snapshot: newest.id,
+            coverage: found.evaluation.coverage,
+            findings: found.digest.clone(),
+        };
+        let Succession { before, cause, changes } =
+            self.follow(inputs.last, &basis, &found.evaluation.findings).await?;
         failpoint::hit(Point::ImageBeforeSave).await;
         let severities: Vec<_> = found.evaluation.findings.iter().map(|finding| finding.severity).collect();
+        let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
         let evaluation = Evaluation {
             tenant: self.tenant,
             image: self.image.clone(),
@@ -147,13 +160,62 @@ impl Image {
             coverage: found.evaluation.coverage,
             findings_digest: found.digest,
             findings: found.evaluation.findings,
+            before,
+            cause,
+            changes: changes.clone(),
             jobs,
         };
         let applied = self.committer.commit(Effect::SaveEvaluation(Box::new(evaluation))).await?;
-        count(&applied, &severities);
+        count(&applied, &severities, &changes);
         metrics::histogram!(EVALUATION_DURATION).record(started.elapsed());
-        tracing::info!(jobs.done = applied.moved, snapshot = newest.id.0, "evaluated");
+        let version = applied.verdict.filter(|verdict| verdict.changed).map(|verdict| verdict.version);
+        match version {
+            Some(version) => tracing::info!(
+                jobs.done = applied.moved,
+                snapshot = newest.id.0,
+                verdict.version = version,
+                verdict.cause = words.join(" "),
+                verdict.changes = in_short(&changes),
+                "evaluated"
+            ),
+            None => tracing::info!(jobs.done = applied.moved, snapshot = newest.id.0, "evaluated"),
+        }
         Ok(true)
+    }
+
+    /// What the verdict of these findings, which are sorted, says of the last one.
+    async fn follow(
+        &self,
+        last: Option<Last>,
+        now: &Basis,
+        findings: &[Finding],
+    ) -> Result<Succession, store::Error> {
+        let Some(last) = last else {
+            return Ok(Succession {
+                before: Before::default(),
+                cause: Cause::of(None, now, vec![]),
+                changes: vec![],
+            });
+        };
+        if last.basis.findings == now.findings || !last.keeps_findings {
+            let findings_digest = last.keeps_findings.then(|| last.basis.findings.clone());
+            return Ok(Succession {
+                before: Before { version: last.version, findings_digest, findings: vec![] },
+                cause: Cause::of(Some(&last.basis), now, vec![]),
+                changes: vec![],
+            });
+        }
+        let digests = digests(findings);
+        let mut tx = self.store.tenant(self.tenant).await?;
+        let known = digests.iter().cloned().collect();
+        let before = store::evaluations::before(&mut tx, &self.image, &last, &known).await?;
+        let difference = Difference::of(&before, findings, &digests);
+        let (old, new) = (last.basis.snapshot, now.snapshot);
+        let revised = store::revised::among(&mut tx, &difference.advisories(), old, new).await?;
+        tx.commit().await?;
+        let changes = difference.changes(store::revised::gone(&revised));
+        let advisories = revised.into_iter().map(|revised| revised.advisory).collect();
+        Ok(Succession { before, cause: Cause::of(Some(&last.basis), now, advisories), changes })
     }
 
     /// The thinking, away from the threads that wait. `Err` says why it can never succeed.
@@ -161,11 +223,13 @@ impl Image {
         &self,
         document: Vec<u8>,
         newest: Arc<IndexedSnapshot>,
+        attended: bool,
     ) -> Result<Result<Found, String>, Trouble> {
-        let place = self.evaluations.acquire().await.map_err(|closed| Trouble::Failed(Box::new(closed)))?;
+        let place = self.places.take(attended).await.map_err(|closed| Trouble::Failed(Box::new(closed)))?;
         let thinking = tokio::task::spawn_blocking(move || {
             let sbom = inventory::sbom::parse(&document).map_err(|error| error.to_string())?;
-            let evaluation = evaluation::evaluate(&sbom, &newest.index);
+            let mut evaluation = evaluation::evaluate(&sbom, &newest.index);
+            evaluation.findings.sort(); // The order of a verdict.
             let digest = evaluation::findings_digest(&evaluation.findings);
             Ok(Found { evaluation, digest })
         });
@@ -176,8 +240,9 @@ impl Image {
     }
 
     /// The stored SBOM cannot be evaluated: waiting does not help those who wait for it.
-    async fn give_up(&self, jobs: Vec<JobId>, reason: String) -> Result<(), Trouble> {
+    async fn give_up(&self, revision: i64, jobs: Vec<JobId>, reason: String) -> Result<(), Trouble> {
         tracing::error!(reason, "a stored sbom cannot be evaluated");
+        store::runs::give_up(&self.store, self.tenant, &self.image, self.fence, revision, &reason).await?;
         if jobs.is_empty() {
             return Ok(());
         }
@@ -188,10 +253,13 @@ impl Image {
     }
 }
 
-fn count(applied: &Applied, severities: &[Severity]) {
+fn count(applied: &Applied, severities: &[Severity], changes: &[Change]) {
     metrics::counter!(JOBS_FINISHED, "result" => "done").increment(u64::from(applied.moved));
     let changed = applied.verdict.is_some_and(|verdict| verdict.changed);
     metrics::counter!(VERDICTS, "result" => if changed { "changed" } else { "unchanged" }).increment(1);
+    for change in changes.iter().filter(|_| changed) {
+        metrics::counter!(VERDICT_CHANGES, "kind" => change.kind.as_str()).increment(1);
+    }
     for severity in severities.iter().filter(|_| changed) {
         metrics::counter!(FINDINGS, "severity" => severity.as_str()).increment(1);
     }

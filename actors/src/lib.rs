@@ -5,6 +5,7 @@
 //!   tenant.rs   whose turn it is                         relay.rs        outbox → streams
 //!   image.rs    from job to verdict                      scan_worker.rs  work → SBOM, one slot each
 //!   feed.rs     from source to observations
+//!   scheduler.rs  from changes of feeds to images
 //!   sweeper.rs  rings for what stands still
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod authority;
 mod backoff;
 mod bells;
+pub mod blast_radius;
 pub mod clients;
 mod config;
 pub mod effects;
@@ -24,10 +26,15 @@ pub mod image;
 pub mod index_cache;
 pub mod metrics;
 mod node;
+mod places;
+mod recall;
 mod relay;
+pub mod sampler;
 mod scan_worker;
+pub mod scheduler;
 mod supervisor;
 pub mod sweeper;
+mod system;
 pub mod tenant;
 
 use std::sync::Arc;
@@ -38,11 +45,12 @@ use store::Fence;
 pub use authority::StoreAuthority;
 pub use config::{Config, Deps};
 pub use node::{NodeActors, spawn_node_actors};
+pub use recall::{Recall, RecallError};
 pub use sweeper::SweepTiming;
 
 /// A factory for each kind of entity.
 pub fn factories(deps: &Deps) -> Vec<Arc<dyn EntityFactory>> {
-    vec![tenant::factory(deps), image::factory(deps), feed::factory(deps), sweeper::factory(deps)]
+    vec![tenant::factory(deps), image::factory(deps), feed::factory(deps), system::factory(deps)]
 }
 
 const fn fence_of(lease: Lease) -> Fence {

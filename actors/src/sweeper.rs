@@ -10,7 +10,7 @@ mod memory;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, EntityContext, EntityFactory, EntityKey, EntityMessage};
+use cluster::{Cluster, EntityContext, EntityKey, EntityMessage};
 use model::TenantId;
 use ractor::ActorRef;
 use store::Store;
@@ -19,7 +19,7 @@ use self::clock::{Clock, Haste};
 use self::memory::Memory;
 use crate::Deps;
 use crate::bells;
-use crate::entity::{Entity, Factory, Trouble};
+use crate::entity::{Entity, Trouble};
 use crate::metrics::{JOBS_OVERDUE, SWEPT};
 
 /// Between two times that what is not needed any more is forgotten.
@@ -64,7 +64,7 @@ impl Default for SweepTiming {
     }
 }
 
-struct Sweeper {
+pub(crate) struct Sweeper {
     store: Store,
     cluster: Cluster,
     timing: SweepTiming,
@@ -76,23 +76,19 @@ pub fn key() -> EntityKey {
     EntityKey::new(Sweeper::KIND, TenantId::SYSTEM.as_uuid(), NAME)
 }
 
-pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
-    let deps = deps.clone();
-    Factory::new(move |context: EntityContext| {
-        (*context.key.id == *NAME).then(|| Sweeper {
-            store: deps.store.clone(),
-            cluster: context.cluster,
-            timing: deps.config.sweep,
-            clock: Arc::default(),
-        })
+/// The sweeper of this context; `None` when the key means another.
+pub(crate) fn make(deps: &Deps, context: EntityContext) -> Option<Sweeper> {
+    (*context.key.id == *NAME).then(|| Sweeper {
+        store: deps.store.clone(),
+        cluster: context.cluster,
+        timing: deps.config.sweep,
+        clock: Arc::default(),
     })
-    .with_residents(vec![key()])
-    .shared()
 }
 
 /// What it has learned.
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     swept: Option<Instant>,
     kept_house: Option<Instant>,
     /// Whether images may be missing in the BOM-index.

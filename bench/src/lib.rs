@@ -4,6 +4,9 @@
 //! The machines are shared and noisy: what is compared runs in turns within one process, and medians and
 //! ratios are told rather than single times.
 
+#[cfg(feature = "fleet")]
+pub mod fleet;
+
 use std::time::{Duration, Instant};
 
 /// How long one call takes.

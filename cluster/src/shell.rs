@@ -26,7 +26,7 @@ use crate::entities::host;
 use crate::key::EntityKey;
 use crate::links::Links;
 use crate::placement::Placement;
-use crate::streams::{Bells, StreamError, Work};
+use crate::streams::{Bells, StreamError, Windows, Work};
 
 /// One node of the cluster. Cheap to clone; the node runs until [`Cluster::shutdown`] or until it is
 /// declared dead.
@@ -44,6 +44,7 @@ struct Inner {
     exit: watch::Sender<Option<Exit>>,
     died: broadcast::Sender<Gen>,
     bells: Bells,
+    windows: Windows,
     work: Work,
     lost: watch::Receiver<u64>,
     acting: watch::Receiver<bool>,
@@ -276,6 +277,11 @@ impl Cluster {
     /// Rings bells.
     pub fn bells(&self) -> &Bells {
         &self.inner.bells
+    }
+
+    /// Counts and remembers for a while, for all nodes together.
+    pub fn windows(&self) -> &Windows {
+        &self.inner.windows
     }
 
     /// Pushes work and takes it.

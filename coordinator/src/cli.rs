@@ -4,23 +4,30 @@
 //! one line that says what to do next and why.
 
 mod admin;
+mod advisories;
 mod alone;
+mod aoc;
+mod blast_radius;
 mod cluster;
 mod exit_map;
 mod failure;
 mod feeds;
 mod findings;
 mod follow;
+mod history;
 mod image_source;
 mod images;
 mod jobs;
 mod json;
 mod list;
+mod moment;
 mod outputs;
 mod pull;
 mod queue;
 mod reference;
 mod report;
+mod runs;
+mod schedules;
 mod screen;
 mod serve;
 mod server;
@@ -28,6 +35,7 @@ mod submit;
 mod table;
 mod tenants;
 mod upload;
+mod vex;
 mod words;
 
 use std::process::ExitCode;
@@ -70,18 +78,30 @@ enum Command {
     /// Say why a vulnerability holds for an image on this machine, or why it does not
     #[command(after_help = alone::explain::EXAMPLES)]
     Explain(alone::explain::Explain),
+    /// What suppliers say of their products (VEX)
+    #[command(subcommand)]
+    Vex(vex::Vex),
     /// Follow jobs and give them up
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     /// What was found in an image
     #[command(after_help = findings::EXAMPLES)]
     Findings(findings::Findings),
-    /// Images the server knows
-    #[command(subcommand)]
+    /// The images that a vulnerability concerns
+    #[command(after_help = blast_radius::EXAMPLES)]
+    BlastRadius(blast_radius::BlastRadius),
+    /// Images the server knows, and how their results came to be
+    #[command(subcommand, visible_alias = "image")]
     Images(images::Images),
     /// Where advisories come from, and how fresh they are
     #[command(subcommand)]
     Feeds(feeds::Feeds),
+    /// What the feeds said, when, and what of it changed
+    #[command(subcommand, after_help = advisories::EXAMPLES)]
+    Advisories(advisories::Advisories),
+    /// Prove that what was taken in is all there and unchanged (operators)
+    #[command(subcommand)]
+    Aoc(aoc::Aoc),
     /// Tenants and their quotas (operators)
     #[command(subcommand)]
     Tenants(tenants::Tenants),
@@ -91,6 +111,12 @@ enum Command {
     /// Lanes and dead letters
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// Runs over many images: what changed, and how far their new evaluation is (operators)
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Runs that come again, by the clock (operators)
+    #[command(subcommand)]
+    Schedules(schedules::Schedules),
     /// Administration with direct access to the database
     #[command(subcommand)]
     Admin(admin::Admin),
@@ -143,15 +169,21 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Scan(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Sbom(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Explain(command) => return Ok(command.run(env, screen).await?.into()),
+        Command::Vex(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
+        Command::Aoc(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,
         Command::Dev(args) => return Ok(crate::dev::run(args).await?),
+        Command::BlastRadius(command) => command.run(&server()?, screen).await,
         Command::Images(command) => command.run(&server()?, screen).await,
         Command::Feeds(command) => command.run(&server()?, screen).await,
+        Command::Advisories(command) => command.run(server, screen).await,
         Command::Tenants(command) => command.run(&server()?, screen).await,
         Command::Cluster(command) => command.run(&server()?, screen).await,
         Command::Queue(command) => command.run(&server()?, screen).await,
+        Command::Runs(command) => command.run(&server()?, screen).await,
+        Command::Schedules(command) => command.run(&server()?, screen).await,
         Command::Admin(command) => command.run(env, screen).await,
         Command::Migrate(command) => command.run(env, screen).await,
         Command::Config(command) => command.run(env, screen),

@@ -7,6 +7,7 @@ mod client;
 mod durations;
 mod merge;
 mod node;
+mod scheduler;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use client::{Client, ClientFlags, NoContext};
 pub use durations::{InvalidDuration, parse_duration};
 pub use merge::{InvalidSetting, Merged, Origin, Value, merge};
 pub use node::{Api, LogFormat, Logging, NodeConfig, Shutdown, Tls, database};
+pub use scheduler::{Webhook, Webhooks};
 pub use settings::{SETTINGS, Setting, SettingFlags, reference};
 
 /// The environment's variables as they were when the program started.
@@ -47,6 +49,12 @@ impl Environment {
     pub fn config_home(&self) -> Option<PathBuf> {
         let home = || self.get("HOME").map(|home| PathBuf::from(home).join(".config"));
         self.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)
+    }
+
+    /// The directory of what can be made anew for this user (XDG Base Directory Specification).
+    pub fn cache_home(&self) -> Option<PathBuf> {
+        let home = || self.get("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        self.get("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(home)
     }
 
     /// The file that remembers where the server is and how to sign in.

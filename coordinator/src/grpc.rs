@@ -7,6 +7,7 @@
 //! Services parse requests into the model's types, refuse early, make one or two calls of the store, and turn
 //! rows into messages. They decide nothing.
 
+mod advisories;
 pub mod auth;
 mod cluster;
 pub mod convert;
@@ -15,32 +16,41 @@ mod feeds;
 mod findings;
 pub mod idempotent;
 mod images;
+mod impact;
 mod jobs;
 mod limits;
 mod observe;
 mod paging;
 mod queues;
+mod runs;
+mod schedules;
 pub mod scopes;
 mod sealed;
 mod submissions;
 mod tenants;
 pub mod trace;
+mod verdicts;
 mod watch;
 
 use std::sync::Arc;
 
+use actors::blast_radius::BlastRadius;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
+use proto_api::advisory::v1::advisory_service_server::AdvisoryServiceServer;
 use proto_api::cluster::v1::cluster_service_server::ClusterServiceServer;
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::feed_service_server::FeedServiceServer;
 use proto_api::finding::v1::finding_service_server::FindingServiceServer;
 use proto_api::image::v1::image_service_server::ImageServiceServer;
+use proto_api::impact::v1::impact_service_server::ImpactServiceServer;
 use proto_api::job::v1::job_service_server::JobServiceServer;
 use proto_api::queue::v1::queue_service_server::QueueServiceServer;
+use proto_api::run::v1::run_service_server::RunServiceServer;
 use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
+use proto_api::verdict::v1::verdict_service_server::VerdictServiceServer;
 use store::{Objects, Store};
 use tokio::sync::watch::Receiver;
 use tonic::Status;
@@ -52,6 +62,7 @@ use tonic_health::server::HealthReporter;
 use crate::config::Api;
 use crate::node::Phase;
 use errors::refuse;
+pub(crate) use runs::is_purl;
 use sealed::Seals;
 use submissions::Submissions;
 use watch::Watches;
@@ -65,6 +76,9 @@ pub struct Door {
     pub objects: Objects,
     /// The cluster this node is part of.
     pub cluster: ::cluster::Cluster,
+    blast_radius: BlastRadius,
+    /// Evaluates again what was evaluated before.
+    pub recall: actors::Recall,
     watches: Watches,
     submissions: Submissions,
     seals: Seals,
@@ -79,9 +93,12 @@ impl Door {
         store: Store,
         objects: Objects,
         cluster: ::cluster::Cluster,
+        blast_radius: BlastRadius,
+        recall: actors::Recall,
         phase: &Receiver<Phase>,
     ) -> Self {
         Self {
+            blast_radius,
             watches: Watches::start(store.clone(), api.watches_max, phase.clone()),
             submissions: Submissions::start(store.clone()),
             seals: Seals::new(api.signing_key),
@@ -90,6 +107,7 @@ impl Door {
             store,
             objects,
             cluster,
+            recall,
         }
     }
 }
@@ -106,10 +124,18 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
         .add_service(
             FindingServiceServer::new(findings::Findings(door.clone())).max_decoding_message_size(size),
         )
+        .add_service(ImpactServiceServer::new(impact::Impact(door.clone())).max_decoding_message_size(size))
+        .add_service(
+            VerdictServiceServer::new(verdicts::Verdicts(door.clone())).max_decoding_message_size(size),
+        )
         .add_service(FeedServiceServer::new(feeds::Feeds(door.clone())).max_decoding_message_size(size))
+        .add_service(
+            AdvisoryServiceServer::new(advisories::Advisories(door.clone())).max_decoding_message_size(size),
+        )
         .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
         .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
-        .add_service(QueueServiceServer::new(queues::Queues(door)).max_decoding_message_size(size));
+        .add_service(QueueServiceServer::new(queues::Queues(door.clone())).max_decoding_message_size(size))
+        .add_service(RunServiceServer::new(runs::Runs(door)).max_decoding_message_size(size));
     if api.reflection {
         routes = with_reflection(routes)?;
     }
@@ -157,13 +183,17 @@ pub async fn forget_services(health: &mut HealthReporter) {
 }
 
 /// What health clients may ask about.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 12] = [
     "",
     JobServiceServer::<jobs::Jobs>::NAME,
     ImageServiceServer::<images::Images>::NAME,
     FindingServiceServer::<findings::Findings>::NAME,
+    ImpactServiceServer::<impact::Impact>::NAME,
+    VerdictServiceServer::<verdicts::Verdicts>::NAME,
     FeedServiceServer::<feeds::Feeds>::NAME,
+    AdvisoryServiceServer::<advisories::Advisories>::NAME,
     TenantServiceServer::<tenants::Tenants>::NAME,
     ClusterServiceServer::<cluster::Nodes>::NAME,
     QueueServiceServer::<queues::Queues>::NAME,
+    RunServiceServer::<runs::Runs>::NAME,
 ];

@@ -1,4 +1,7 @@
-//! What is not gRPC on the same port: probes for the orchestrator, metrics for the collector.
+//! What is not gRPC on the same port: probes for the orchestrator, metrics for the collector, events of aggregators.
+
+mod events;
+mod problem;
 
 use std::sync::Arc;
 
@@ -7,7 +10,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use cluster::streams::Windows;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use store::Store;
+
+use crate::config::Webhooks;
 
 /// Tells whether the node may be sent calls.
 pub trait Readiness: Send + Sync + 'static {
@@ -30,6 +37,11 @@ pub fn routes<R: Readiness>(readiness: Arc<R>, metrics: PrometheusHandle) -> Rou
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready::<R>).with_state(readiness))
         .route("/metrics", get(|| async move { render(&metrics) }))
+}
+
+/// `/events/…` of the webhooks that are enabled.
+pub fn events(webhooks: &Webhooks, store: &Store, windows: &Windows) -> Router {
+    events::routes(webhooks, store, windows)
 }
 
 async fn ready<R: Readiness>(State(readiness): State<Arc<R>>, RawQuery(query): RawQuery) -> Response {

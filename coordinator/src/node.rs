@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::{Deps, NodeActors, StoreAuthority};
+use actors::blast_radius::BlastRadius;
+use actors::{Deps, NodeActors, Recall, StoreAuthority};
 use anyhow::{Context as _, Result};
+use axum::Router;
 use cluster::{Cluster, Exit};
 use store::{Objects, Store};
 use tokio::net::TcpListener;
@@ -93,8 +95,11 @@ impl Node {
         let actors = actors::spawn_node_actors(&deps, &cluster).await.context("cannot start the actors")?;
 
         let (phase, phases) = watch::channel(Phase::Serving);
-        let door = Door::new(&config.api, store.clone(), objects.clone(), cluster.clone(), &phases);
-        let server = serve(&config.api, listener, door, &phases)?;
+        let (radius, recall) = (BlastRadius::of_node(&deps), Recall::new(&deps));
+        let (rows, blobs, ring) = (store.clone(), objects.clone(), cluster.clone());
+        let door = Door::new(&config.api, rows, blobs, ring, radius, recall, &phases);
+        let events = http::events(&config.webhooks, &store, cluster.windows());
+        let server = serve(&config.api, listener, door, events, &phases)?;
         tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));
         tracing::info!(api.address = %api, node.generation = %cluster.generation(), "node serves");
         Ok(Self { api, shutdown: config.shutdown, store, cluster, actors, phase, server })
@@ -163,12 +168,18 @@ fn warn_about_plain_text(api: &Api) {
 
 type Serving = JoinHandle<Result<(), tonic::transport::Error>>;
 
-/// Serves API, probes and metrics on one port.
-fn serve(api: &Api, listener: TcpListener, door: Door, phases: &watch::Receiver<Phase>) -> Result<Serving> {
+/// Serves API, probes, metrics and events on one port.
+fn serve(
+    api: &Api,
+    listener: TcpListener,
+    door: Door,
+    events: Router,
+    phases: &watch::Receiver<Phase>,
+) -> Result<Serving> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let ready = Arc::new(Ready { door: door.clone(), phase: phases.clone() });
     let router = grpc::router(door.clone(), api, Routes::new(health_service))?;
-    let router = router.merge(http::routes(ready, http::collect_metrics()?));
+    let router = router.merge(http::routes(ready, http::collect_metrics()?)).merge(events);
     tokio::spawn(readiness::report(health, door.cluster, phases.clone()));
 
     let mut leaving = phases.clone();

@@ -4,7 +4,9 @@ mod advisories;
 mod documents;
 pub(crate) mod files;
 mod images;
+mod packed;
 mod versions;
+mod vex;
 
 pub use crate::mutate::Shape;
 
@@ -80,6 +82,10 @@ pub const TARGETS: &[Target] = &[
     target("jsonl", Shape::Lines, advisories::WORDS, advisories::jsonl_seeds, advisories::jsonl),
     target("kev", Shape::Json, advisories::WORDS, advisories::kev_seeds, advisories::kev),
     target("epss", Shape::Lines, advisories::WORDS, advisories::epss_seeds, advisories::epss),
+    target("packed", Shape::Bytes, &["npm", "Debian", "cve-2026-0001"], packed::seeds, packed::run),
+    target("vex", Shape::Json, vex::WORDS, vex::seeds, vex::document),
+    target("dsse", Shape::Json, vex::WORDS, vex::envelope_seeds, vex::envelope),
+    target("key", Shape::Bytes, &[], vex::key_seeds, vex::key),
     target("version", Shape::Lines, versions::WORDS, versions::seeds, versions::order),
     target("range", Shape::Lines, versions::WORDS, versions::range_seeds, versions::range),
 ];

@@ -52,6 +52,10 @@ targets![
     jsonl,
     kev,
     epss,
+    packed,
+    vex,
+    dsse,
+    key,
     version,
     range,
 ];

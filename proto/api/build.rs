@@ -6,7 +6,10 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const AREAS: [&str; 8] = ["common", "cluster", "feed", "finding", "image", "job", "queue", "tenant"];
+const AREAS: [&str; 12] = [
+    "advisory", "common", "cluster", "feed", "finding", "image", "impact", "job", "queue", "run", "tenant",
+    "verdict",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let files = proto_files(Path::new("starling"))?;

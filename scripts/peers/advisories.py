@@ -29,8 +29,14 @@ class Advisories:
             (folder / "feeds" / feed).mkdir(parents=True)
             (folder / "feeds" / feed / "records.jsonl.zst").symlink_to(source / f"{feed}.jsonl.zst")
 
-    def for_starling(self):
-        return ",".join(f"{feed}={self.folder}/feeds/{feed}" for feed in FEEDS)
+    def for_starling(self, program):
+        """A file of packed advisories; like Trivy's database it is made once."""
+        file = self.folder / "starling.packed"
+        if not file.exists():
+            feeds = ",".join(f"{feed}={self.folder}/feeds/{feed}" for feed in FEEDS)
+            pack = [program, "advisories", "pack", file, "--advisories", feeds]
+            subprocess.run(pack, check=True, stdout=sys.stderr)
+        return file
 
     def for_trivy(self):
         """A cache folder with both of Trivy's databases; that of jars' digests knows none."""

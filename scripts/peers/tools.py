@@ -73,8 +73,8 @@ class Starling:
         return [self.program, "sbom", image.path, "--platform", image.platform, "-o", "json"]
 
     def scan(self, image):
-        feeds = self.advisories.for_starling()
-        return [self.program, "scan", image.path, "--platform", image.platform, "--advisories", feeds, "-o", "json"]
+        packed = self.advisories.for_starling(self.program)
+        return [self.program, "scan", image.path, "--platform", image.platform, "--advisories", packed, "-o", "json"]
 
     def ask(self, image):
         self.components = []

@@ -30,7 +30,8 @@ create table scanner.image_component (
     foreign key (tenant_id, image_digest) references scanner.image
 );
 create index image_component_by_no on scanner.image_component (image_no);
-create index image_component_has on scanner.image_component using gin (components);
+-- What is put in waits in a list of at most 1 MB, so that storing an SBOM does not wait for three hundred places.
+create index image_component_has on scanner.image_component using gin (components) with (gin_pending_list_limit = 1024);
 select authority.wall_in('scanner.image_component');
 select authority.admit_fleet('scanner.image_component');
 grant select on scanner.image_component to starling_fleet;

@@ -1,11 +1,15 @@
 //! What entities do, durably: each effect checks the epoch of its partition under a lock and moves jobs by
 //! compare-and-set. A batch is one statement and one commit, and one refused effect does not disturb the others.
 
-use model::{AdvisoryMatch, Coverage, Digest, Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
+use evaluation::{Cause, Change};
+use model::{Coverage, Digest, Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::evaluations::Before;
+use crate::facts::given;
 use crate::row::number;
+use crate::verdicts::cause_row;
 use crate::{Error, Fence, Store, TenantTx};
 
 /// One durable change by an entity.
@@ -57,8 +61,8 @@ pub enum Effect {
     },
 }
 
-/// What an evaluation found. `Stale` when the image's revision has moved on. A verdict and findings are written only
-/// where coverage or findings differ from the last verdict; the jobs end `done` either way.
+/// What an evaluation found. `Stale` when the image's revision or its last verdict has moved on, or a newer snapshot was
+/// read. A verdict is written only where coverage or findings differ from the last one; the jobs end `done` either way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// Whose image.
@@ -75,8 +79,14 @@ pub struct Evaluation {
     pub coverage: Coverage,
     /// Digest of the findings in canonical form.
     pub findings_digest: Digest,
-    /// Sorted.
+    /// In any order.
     pub findings: Vec<Finding>,
+    /// The verdict that it follows.
+    pub before: Before,
+    /// Why there is another verdict, if there is.
+    pub cause: Cause,
+    /// What differs: by places in `before.findings` and in `findings`, the latter sorted.
+    pub changes: Vec<Change>,
     /// The jobs that waited for it; only those that are `evaluating` end.
     pub jobs: Vec<JobId>,
 }
@@ -245,48 +255,18 @@ fn verdict(version: Option<i32>, changed: Option<bool>) -> Result<Option<SavedVe
 
 fn body(e: &Evaluation) -> Value {
     let count = |severity: Severity| e.findings.iter().filter(|f| f.severity == severity).count();
+    // Where the verdict before has the same findings, it lends its own.
+    let is_same = e.before.findings_digest.as_ref() == Some(&e.findings_digest);
+    let change = |change: &Change| json!([change.kind.as_str(), change.before, change.after]);
     json!({
         "revision": e.revision,
         "snapshot": e.snapshot.0,
         "coverage": e.coverage.as_str(),
         "findings_digest": e.findings_digest.as_str(),
         "counts": Severity::ALL.map(count),
-        "findings": e.findings.iter().enumerate().map(|(ordinal, f)| finding(ordinal, f)).collect::<Vec<_>>(),
+        "before": e.before.version,
+        "facts": if is_same { vec![] } else { given(&e.findings, &e.before) },
+        "cause": cause_row(&e.cause),
+        "changes": e.changes.iter().map(change).collect::<Vec<_>>(),
     })
-}
-
-fn finding(ordinal: usize, f: &Finding) -> Value {
-    json!({
-        "ordinal": ordinal,
-        "vulnerability": text(&f.vulnerability),
-        "aliases": texts(&f.aliases),
-        "purl": text(f.purl.as_str()),
-        "package": text(&f.package),
-        "version": text(&f.version),
-        "severity": f.severity as i16,
-        "fixed_versions": texts(f.fix.versions()),
-        "advisories": f.advisories.iter().map(advisory).collect::<Vec<_>>(),
-    })
-}
-
-fn advisory(a: &AdvisoryMatch) -> Value {
-    let mut value = json!({
-        "advisory": text(&a.advisory),
-        "feed": a.feed.as_str(),
-        "reason": text(&a.reason),
-        "fixed_versions": texts(&a.fixed_versions),
-    });
-    if let Some(reason) = a.no_fix {
-        value["no_fix"] = reason.as_str().into();
-    }
-    value
-}
-
-/// PostgreSQL's text holds every character but NUL, which hostile package files may hold too.
-fn text(foreign: &str) -> String {
-    foreign.replace('\0', "\u{fffd}")
-}
-
-fn texts(foreign: &[String]) -> Vec<String> {
-    foreign.iter().map(|t| text(t)).collect()
 }

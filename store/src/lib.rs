@@ -6,10 +6,15 @@
 //! Times are the database's; ids are UUIDv7 made here.
 
 pub mod admission;
+pub mod aoc;
 pub mod dead_letters;
+pub mod deltas;
 pub mod effects;
 mod error;
 pub mod evaluations;
+mod facts;
+pub mod feed_control;
+pub mod feed_orders;
 pub mod feeds;
 pub mod findings;
 pub mod images;
@@ -17,17 +22,24 @@ pub mod impact;
 pub mod jobs;
 pub mod lanes;
 pub mod layers;
+pub mod linksets;
 pub mod members;
 pub mod objects;
 pub mod observations;
 pub mod outbox;
 mod pool;
+pub mod quarantine;
 pub mod requests;
+pub mod revised;
 mod row;
+pub mod runs;
+pub mod schedules;
 pub mod sweep;
 pub mod tenants;
 pub mod tokens;
 mod tx;
+pub mod verdicts;
+pub mod webhooks;
 pub mod work;
 
 pub use error::Error;

@@ -43,8 +43,8 @@ pub async fn find(tx: &mut FleetTx, older_than: Duration) -> Result<Vec<Bell>, E
                (select 'work', w.tenant_id, w.work_id::text, w.lane from orchestrator.work w
                 where w.state = 'held' and not cluster.is_live(w.holder_gen) limit $2)
                union all
-               (select 'feed', '00000000-0000-0000-0000-000000000000'::uuid, feed_id, 2::smallint from vuln.feed
-                where enabled and (due_at <= clock_timestamp() or revision > done_revision and failures = 0)))
+               (select 'feed', '00000000-0000-0000-0000-000000000000'::uuid, feed_id, 2::smallint
+                from vuln.feed_now where due))
            select kind as "kind!", tenant_id as "tenant_id!", key as "key!", min(lane) as "lane!"
            from found group by kind, tenant_id, key order by min(lane)"#,
         older_than.as_secs_f64(),

@@ -14,6 +14,7 @@ mod leaving;
 mod load;
 mod lost_bells;
 mod lost_database;
+mod scheduler;
 mod zombies;
 
 use tokio::sync::{Mutex, MutexGuard};

@@ -143,6 +143,61 @@ async fn a_finding_is_ignored_with_a_reason_and_until_a_day() {
 }
 
 #[tokio::test]
+async fn vex_suppresses_a_finding_and_each_statement_is_answered() {
+    let cluster = TestCluster::shared().await;
+    let user = user(&cluster, &cluster.tenant("vex").await);
+    let path = layout(&user, &Image::small());
+    let feed = FeedFolder::small();
+    let advisories = format!("small={}", feed.path().display());
+    let statement = |version: &str| {
+        format!(
+            r#"{{"vulnerability": {{"name": "CVE-2026-90001"}}, "status": "not_affected",
+            "products": [{{"@id": "pkg:npm/starling-npm@{version}"}}], "justification": "vulnerable_code_not_present"}}"#
+        )
+    };
+    let statements = [statement("1.0.0"), statement("1.0.1")].join(", ");
+    let file = user.home().join("app.openvex.json").display().to_string();
+    let document = format!(
+        r#"{{"@context": "https://openvex.dev/ns/v0.2.0", "@id": "d", "author": "acme", "version": 1,
+        "timestamp": "2024-01-02T00:00:00Z", "statements": [{statements}]}}"#
+    );
+    std::fs::write(&file, document).unwrap();
+
+    let scan = ["scan", &path, "--advisories", &advisories, "-o", "json"];
+    let plain = user.run(&scan).await.json();
+    let said = user.run(&[&scan[..], &["--vex", &file]].concat()).await.json();
+    let all = texts(&plain["findings"], "vulnerability").len();
+    assert_eq!(texts(&said["findings"], "vulnerability").len(), all - 1, "{said}");
+    assert_eq!(texts(&said["suppressed"], "vulnerability"), ["CVE-2026-90001"]);
+    assert_eq!(said["suppressed"][0]["vex"]["issuer"], "acme");
+    assert_ne!(
+        said["findings_digest"], plain["findings_digest"],
+        "what a supplier says is part of the result"
+    );
+    let shown = ["scan", &path, "--advisories", &advisories, "--vex", &file, "--show-suppressed"];
+    let shown = user.run(&shown).await;
+    assert!(shown.out.contains("1 finding suppressed by VEX; 1 of 2 statements without effect"), "{shown:?}");
+
+    let bill = user.home().join("app.cdx.json").display().to_string();
+    let written = format!("cyclonedx={bill}");
+    let write = ["scan", &path, "--advisories", &advisories, "--vex", &file, "-o", &written];
+    assert_eq!(user.run(&write).await.out, "");
+    let again = user.run(&[&scan[..], &["--vex", &bill]].concat()).await.json();
+    assert_eq!(texts(&again["suppressed"], "vulnerability"), ["CVE-2026-90001"], "{again}");
+
+    let test = ["vex", "test", &file, "--image", &path, "--advisories", &advisories, "-o", "json"];
+    let answers = user.run(&test).await.json();
+    assert_eq!(answers["statements"][0]["effects"][0]["part"], "decides", "{answers}");
+    assert_eq!(
+        texts(&answers["statements"][1]["complaints"], "kind")[1..],
+        ["near_miss", "stale"],
+        "{answers}"
+    );
+    let signed = user.run(&[&test[..], &["--vex-key", &format!("acme={file}")]].concat()).await;
+    assert_eq!(signed.code, 3, "a document is no key: {signed:?}");
+}
+
+#[tokio::test]
 async fn a_user_submits_an_image_waits_and_reads_the_findings() {
     let cluster = TestCluster::shared().await;
     cluster.with_small_feed().await;

@@ -6,14 +6,21 @@
     reason = "all of this is tests; clippy knows only the functions marked as such"
 )]
 
+mod advisories;
 mod command_line;
 mod doors;
 mod failures;
+mod feeds;
+mod impact;
 mod operators;
 mod real_images;
 mod refused;
 mod registry;
+mod replay;
 mod scan;
+mod scheduler;
 mod shared_layers;
 mod tenants;
+mod verdicts;
 mod watch;
+mod webhooks;

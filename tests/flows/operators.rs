@@ -7,7 +7,10 @@ use proto_api::cluster::v1::{
     UncordonNodeRequest,
 };
 use proto_api::common::v1::ErrorReason;
-use proto_api::feed::v1::{CreateFeedRequest, GetFreshnessRequest, RefreshFeedRequest};
+use proto_api::feed::v1::{
+    CreateFeedRequest, GetFreshnessRequest, ListFeedSteersRequest, PauseFeedRequest, PinFeedRequest,
+    RefreshFeedRequest, ResumeFeedRequest, RollBackFeedRequest, UnpinFeedRequest, UnregisterFeedRequest,
+};
 use proto_api::tenant::v1::{CreateTenantRequest, ListTenantsRequest, Quota, SetQuotaRequest};
 use tests::clients::{Clients, request_id};
 use tests::{TestCluster, refusals};
@@ -71,8 +74,42 @@ fn operators_calls() -> Vec<(&'static str, Call)> {
         })),
         call!("RefreshFeed", |c| c.feeds.refresh_feed(RefreshFeedRequest {
             request_id: request_id(),
-            feed_id: "no-such-feed".to_owned()
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
         })),
+        call!("PauseFeed", |c| c.feeds.pause_feed(PauseFeedRequest {
+            request_id: request_id(),
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
+        })),
+        call!("ResumeFeed", |c| c.feeds.resume_feed(ResumeFeedRequest {
+            request_id: request_id(),
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
+        })),
+        call!("PinFeed", |c| c.feeds.pin_feed(PinFeedRequest {
+            request_id: request_id(),
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
+        })),
+        call!("UnpinFeed", |c| c.feeds.unpin_feed(UnpinFeedRequest {
+            request_id: request_id(),
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
+        })),
+        call!("RollBackFeed", |c| c.feeds.roll_back_feed(RollBackFeedRequest {
+            request_id: request_id(),
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
+        })),
+        call!("UnregisterFeed", |c| c.feeds.unregister_feed(UnregisterFeedRequest {
+            request_id: request_id(),
+            feed_id: "no-such-feed".to_owned(),
+            ..Default::default()
+        })),
+        call!("ListFeedSteers", |c| c
+            .feeds
+            .list_feed_steers(ListFeedSteersRequest { feed_id: "no-such-feed".to_owned(), page_size: 0 })),
     ]
 }
 

@@ -14,7 +14,8 @@ use tests::images::Image;
 use tests::shared_data::{DATES, Expected, FEEDS};
 use tests::{FeedFolder, Settings, SharedData, TestCluster, eventually_ok};
 
-const IMAGES: [&str; 7] = [
+/// Those with findings that were told from outside.
+pub(crate) const IMAGES: [&str; 7] = [
     "alma9-micro-2022",
     "alpine320-node",
     "debian12-min",
@@ -117,8 +118,8 @@ fn line(finding: &Finding, advisory: &str) -> Expected {
 }
 
 /// Has the feed read again, and waits until it was.
-async fn read(operator: &mut Clients, feed_id: &str) {
-    let request = RefreshFeedRequest { request_id: request_id(), feed_id: feed_id.to_owned() };
+pub(crate) async fn read(operator: &mut Clients, feed_id: &str) {
+    let request = RefreshFeedRequest { request_id: request_id(), feed_id: feed_id.to_owned(), whole: false };
     let asked = operator.feeds.refresh_feed(request).await.unwrap().into_inner().feed.unwrap();
     let read_again = |feed: &Feed| {
         let then = asked.last_success_time.map(|t| (t.seconds, t.nanos));
@@ -135,9 +136,13 @@ async fn read(operator: &mut Clients, feed_id: &str) {
     .await;
 }
 
+/// What is found in the image, as lines of an expectation.
+pub(crate) async fn found(client: &mut Clients, image: &str) -> BTreeSet<Expected> {
+    client.all_findings(image).await.iter().flat_map(named).collect()
+}
+
 async fn check(client: &mut Clients, image: &str, expected: &BTreeSet<Expected>, what: &str) {
-    let findings = client.all_findings(image).await;
-    let found: BTreeSet<_> = findings.iter().flat_map(named).collect();
+    let found = found(client, image).await;
     let missing: Vec<_> = expected.difference(&found).collect();
     let surplus: Vec<_> = found.difference(expected).collect();
     assert!(missing.is_empty() && surplus.is_empty(), "{what}: missing {missing:#?}, surplus {surplus:#?}");

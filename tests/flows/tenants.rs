@@ -17,6 +17,7 @@ use proto_api::queue::v1::{
     RequeueDeadLetterRequest,
 };
 use proto_api::tenant::v1::{GetQuotaRequest, GetTenantRequest};
+use proto_api::verdict::v1::{DiffVerdictsRequest, ListVerdictsRequest, RecallVerdictRequest};
 use tests::clients::{Clients, SOON, request_id};
 use tests::images::Image;
 use tests::{TestCluster, refusals};
@@ -78,13 +79,28 @@ fn calls_about_a_thing() -> Vec<(&'static str, Call)> {
         call!("ListFindings by name", |c, ids| c
             .findings
             .list_findings(ListFindingsRequest { image: ids.name, ..Default::default() })),
-        call!("CountFindings", |c, ids| c.findings.count_findings(CountFindingsRequest { image: ids.image })),
+        call!("CountFindings", |c, ids| c
+            .findings
+            .count_findings(CountFindingsRequest { image: ids.image, verdict_version: 0 })),
         call!("GetVerdict", |c, ids| c
             .findings
             .get_verdict(GetVerdictRequest { image: ids.image, version: 0 })),
         call!("GetVerdict 1", |c, ids| c
             .findings
             .get_verdict(GetVerdictRequest { image: ids.image, version: 1 })),
+        call!("ListVerdicts", |c, ids| c
+            .verdicts
+            .list_verdicts(ListVerdictsRequest { image: ids.image, ..Default::default() })),
+        call!("DiffVerdicts", |c, ids| c
+            .verdicts
+            .diff_verdicts(DiffVerdictsRequest { image: ids.image, ..Default::default() })),
+        call!("DiffVerdicts by name", |c, ids| c
+            .verdicts
+            .diff_verdicts(DiffVerdictsRequest { image: ids.name, ..Default::default() })),
+        call!("RecallVerdict", |c, ids| c.verdicts.recall_verdict(RecallVerdictRequest {
+            image: ids.image,
+            time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 })
+        })),
         call!("GetDeadLetter", |c, ids| c.queues.get_dead_letter(GetDeadLetterRequest {
             dead_letter_id: ids.dead_letters[0].clone(),
             ..Default::default()

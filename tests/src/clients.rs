@@ -12,11 +12,15 @@ use proto_api::image::v1::image_service_client::ImageServiceClient;
 use proto_api::image::v1::upload_blob_request::Part;
 use proto_api::image::v1::{BlobHeader, FindMissingBlobsRequest, PutImageRequest, UploadBlobRequest};
 use proto_api::image::v1::{PutImageResponse, UploadBlobResponse};
+use proto_api::impact::v1::impact_service_client::ImpactServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::job::v1::{GetJobRequest, Job, JobState, SubmitJobRequest, SubmitJobResponse};
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
+use proto_api::run::v1::run_service_client::RunServiceClient;
+use proto_api::run::v1::{GetRunRequest, ListRunsRequest, Run, RunState};
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
 use proto_api::tenant::v1::{GetQuotaRequest, Quota, SetQuotaRequest};
+use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -57,12 +61,18 @@ pub struct Clients {
     pub images: ImageServiceClient<Line>,
     /// Findings and verdicts.
     pub findings: FindingServiceClient<Line>,
+    /// Whom a vulnerability concerns.
+    pub impact: ImpactServiceClient<Line>,
     /// Lanes and dead letters.
     pub queues: QueueServiceClient<Line>,
+    /// Runs and schedules.
+    pub runs: RunServiceClient<Line>,
     /// Feeds.
     pub feeds: FeedServiceClient<Line>,
     /// Tenants.
     pub tenants: TenantServiceClient<Line>,
+    /// Verdicts over time.
+    pub verdicts: VerdictServiceClient<Line>,
     /// Nodes and the ring.
     pub cluster: ClusterServiceClient<Line>,
 }
@@ -96,7 +106,10 @@ impl Clients {
             jobs: JobServiceClient::new(line()),
             images: ImageServiceClient::new(line()),
             findings: FindingServiceClient::new(line()),
+            impact: ImpactServiceClient::new(line()),
+            verdicts: VerdictServiceClient::new(line()),
             queues: QueueServiceClient::new(line()),
+            runs: RunServiceClient::new(line()),
             feeds: FeedServiceClient::new(line()),
             tenants: TenantServiceClient::new(line()),
             cluster: ClusterServiceClient::new(line()),
@@ -195,6 +208,37 @@ impl Clients {
         let request = GetFeedRequest { feed_id: feed.to_owned() };
         let answer = self.feeds.get_feed(request).await.expect("the feed is known");
         answer.into_inner().feed.expect("a feed was answered")
+    }
+
+    /// A run now. For operators, as are the next two.
+    pub async fn run(&mut self, run: &str) -> Run {
+        let request = GetRunRequest { run_id: run.to_owned() };
+        let answer = self.runs.get_run(request).await.expect("the run is known");
+        answer.into_inner().run.expect("a run was answered")
+    }
+
+    /// The newest runs, newest first.
+    pub async fn newest_runs(&mut self) -> Vec<Run> {
+        let request = ListRunsRequest { page_size: 1000, ..ListRunsRequest::default() };
+        self.runs.list_runs(request).await.expect("runs are listed").into_inner().runs
+    }
+
+    /// Waits until a run is in this state, whatever becomes of the connection meanwhile.
+    pub async fn run_is(&self, run: &str, state: RunState, within: Duration) -> Run {
+        eventually_ok(within, &format!("run {run} is {state:?}"), || {
+            let mut this = self.clone();
+            async move {
+                let request = GetRunRequest { run_id: run.to_owned() };
+                match this.runs.get_run(request).await.map(Response::into_inner) {
+                    Ok(answer) => match answer.run {
+                        Some(run) if run.state() == state => Ok(run),
+                        other => Err(format!("{other:?}")),
+                    },
+                    Err(status) => Err(format!("{status:?}")),
+                }
+            }
+        })
+        .await
     }
 
     /// Changes what a tenant may use. For operators.

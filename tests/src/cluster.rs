@@ -29,11 +29,13 @@ pub struct Settings {
     pub nodes: usize,
     /// Settings of the nodes that differ from those usual in tests: `section.name`, and the value.
     pub settings: Vec<(String, String)>,
+    /// For measurements: PostgreSQL has room, and a commit waits for the disk.
+    pub durable: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 3, settings: Vec::new() }
+        Self { nodes: 3, settings: Vec::new(), durable: false }
     }
 }
 
@@ -89,7 +91,7 @@ impl TestCluster {
     pub async fn start(settings: Settings) -> Self {
         let seat = Seat::take().await;
         let home = tempfile::Builder::new().prefix("starling-test-").tempdir().expect("a folder can be made");
-        let servers = Servers::start(home.path()).await;
+        let servers = Servers::start(home.path(), settings.durable).await;
         let owner_url = servers.postgres.owner_url(DATABASE);
         let app_url = servers.postgres.url("starling_app", DATABASE);
         let truth = Truth::new(owner_url.clone());
@@ -154,6 +156,11 @@ impl TestCluster {
     /// The database behind them.
     pub fn truth(&self) -> &Truth {
         &self.truth
+    }
+
+    /// The database as the nodes see it.
+    pub async fn store(&self, max_connections: u32) -> Store {
+        tokens::connect(&self.app_url, max_connections).await
     }
 
     /// Waits until every node whose process runs serves, and these own all partitions as the ring wants.

@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use model::Digest;
+use proto_api::feed::v1::BundleHeader;
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::clients::request_id;
 
 /// What the records say, as (package, version of [`Image::small`](crate::images::Image::small), advisory).
 pub const SMALL_FINDINGS: [(&str, &str, &str); 3] = [
@@ -53,6 +57,21 @@ impl FeedFolder {
         fs::write(file, record.to_string()).expect("the record can be written");
     }
 
+    /// Writes the record that this one version of `package` is affected, and no other.
+    pub fn put_version(&self, id: &str, ecosystem: &str, package: &str, version: &str) {
+        let affected =
+            json!([{ "package": { "ecosystem": ecosystem, "name": package }, "versions": [version] }]);
+        let record = json!({ "schema_version": "1.6.0", "id": id, "modified": "2026-01-02T00:00:00Z", "affected": affected });
+        let file = self.folder.path().join(format!("{id}.json"));
+        fs::write(file, record.to_string()).expect("the record can be written");
+    }
+
+    /// Writes a file with a record in each line, in place of the one of that name.
+    pub fn put_lines(&self, name: &str, lines: &str) {
+        fs::write(self.folder.path().join(format!("{name}.jsonl")), lines)
+            .expect("the folder can be written");
+    }
+
     /// Copies this file into the folder, in place of the one of that name. Never a link: what a test writes
     /// must not reach the file it was taken from.
     pub fn take(&self, file: &Path) {
@@ -69,5 +88,17 @@ impl FeedFolder {
     /// Its address as a feed source.
     pub fn uri(&self) -> String {
         format!("file://{}", self.folder.path().display())
+    }
+}
+
+/// What is said of a bundle before its bytes.
+pub fn bundle_header(feed: &str, name: &str, bytes: &[u8]) -> BundleHeader {
+    BundleHeader {
+        request_id: request_id(),
+        feed_id: feed.to_owned(),
+        name: name.to_owned(),
+        digest: Digest::of(bytes).to_string(),
+        size_bytes: i64::try_from(bytes.len()).expect("small"),
+        ..BundleHeader::default()
     }
 }

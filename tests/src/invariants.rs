@@ -15,7 +15,7 @@ use crate::{Tenant, Truth, eventually};
 pub type Invariant = (&'static str, &'static str);
 
 /// What holds at every moment.
-pub const ALWAYS: [Invariant; 13] = [
+pub const ALWAYS: [Invariant; 14] = [
     (
         "a job that ended has exactly one end, and nothing is said of it afterwards",
         "select concat_ws(' ', j.job_id, j.state, 'ends:', count(e.seq), 'at', max(e.seq), 'of', j.events)
@@ -70,13 +70,20 @@ pub const ALWAYS: [Invariant; 13] = [
          where snapshot_id < snapshot_before or revision < revision_before",
     ),
     (
-        "the findings of an image are those of its last verdict",
-        "select concat_ws(' ', i.digest, count(f.ordinal)) from scanner.image i
-         left join scanner.verdict v
-             on (v.tenant_id, v.image_digest, v.version) = (i.tenant_id, i.digest, i.last_verdict)
-         left join scanner.finding f on (f.tenant_id, f.image_digest) = (i.tenant_id, i.digest)
-         group by i.tenant_id, i.digest, v.counts
-         having count(f.ordinal) <> coalesce((select sum(n) from unnest(v.counts) n), 0)",
+        "every verdict keeps its findings: as many as it counts, and with the digest it names",
+        "select concat_ws(' ', v.image_digest, v.version, count(f.fact_id)) from scanner.verdict v
+         left join lateral unnest(v.facts) with ordinality u(fact_id, place) on true
+         left join scanner.fact f on (f.tenant_id, f.fact_id) = (v.tenant_id, u.fact_id)
+         group by v.tenant_id, v.image_digest, v.version
+         having count(f.fact_id) <> (select sum(n) from unnest(v.counts) n)
+             or v.findings_digest <> 'sha256:' || encode(sha256(
+                 '['::bytea || coalesce(string_agg(f.document, ','::bytea order by u.place), '') || ']'::bytea), 'hex')",
+    ),
+    (
+        "the last verdict of an image is its newest one",
+        "select concat_ws(' ', i.digest, i.last_verdict, max(v.version)) from scanner.image i
+         left join scanner.verdict v on (v.tenant_id, v.image_digest) = (i.tenant_id, i.digest)
+         group by i.tenant_id, i.digest having i.last_verdict <> coalesce(max(v.version), 0)",
     ),
     (
         "a job that is done has a verdict",
@@ -119,7 +126,7 @@ pub const ALWAYS: [Invariant; 13] = [
              select tenant_id, (regexp_matches(convert_from(document, 'UTF8'), 'canary-of-([0-9a-f]{32})', 'g'))[1]
              from scanner.sbom
              union all
-             select tenant_id, (regexp_matches(package, 'canary-of-([0-9a-f]{32})', 'g'))[1] from scanner.finding
+             select tenant_id, (regexp_matches(package, 'canary-of-([0-9a-f]{32})', 'g'))[1] from scanner.fact
              union all
              select tenant_id, (regexp_matches(reason, 'canary-of-([0-9a-f]{32})', 'g'))[1] from orchestrator.job
          ) said(tenant_id, said)

@@ -5,11 +5,14 @@
 //! owner ([`Truth`]), breaks them, and asks the checker ([`invariants`]) whether everything still holds.
 //! Whatever was started ends with the test, also when it panics.
 
+pub mod bucket;
 mod cli;
 pub mod clients;
 mod cluster;
 mod eventually;
+pub mod feed_server;
 pub mod feeds;
+pub mod fleet;
 pub mod images;
 pub mod invariants;
 mod node;
@@ -19,6 +22,7 @@ mod postgres;
 mod process;
 pub mod refusals;
 mod registry;
+mod replay;
 mod seats;
 mod servers;
 pub mod shared_data;
@@ -31,10 +35,12 @@ pub use cli::{Cli, Outcome};
 pub use clients::{Client, Clients};
 pub use cluster::{Settings, Tenant, TestCluster, Token};
 pub use eventually::{eventually, eventually_ok};
+pub use feed_server::FeedServer;
 pub use feeds::FeedFolder;
 pub use node::{Hold, Node};
 pub use postgres::Postgres;
 pub use registry::Registry;
+pub use replay::Replay;
 pub use servers::Servers;
 pub use shared_data::SharedData;
 pub use truth::Truth;

@@ -85,6 +85,23 @@ impl Node {
         value.map_or(0.0, |value| value.parse().expect("a metric is a number"))
     }
 
+    /// Posts a body with these headers: the status, the head and the body of the answer.
+    pub async fn post(&self, path: &str, headers: &[(&str, String)], body: &[u8]) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.api_port)).await.expect("the node listens");
+        let mut head = format!("POST {path} HTTP/1.0\r\nhost: node\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).await.expect("the node reads");
+        // A node that refuses a body by its length may not read it to its end.
+        let _ = stream.write_all(body).await;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.expect("the node answers");
+        let (head, body) = page.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, head.to_lowercase(), body.to_owned())
+    }
+
     /// Clients that speak for a tenant.
     pub fn client(&self, tenant: &Tenant) -> Clients {
         Clients::new(&self.address(), Some(tenant.token()))

@@ -1,6 +1,6 @@
 //! A private PostgreSQL: its own data folder, its own port, no password.
 //!
-//! `fsync` is off: a killed server loses nothing that the kernel has, and no test pulls the plug.
+//! In tests `fsync` is off: a killed server loses nothing that the kernel has, and no test pulls the plug.
 //! Commits are synchronous all the same, so that what was answered is in the log.
 
 use std::fs::Permissions;
@@ -15,18 +15,18 @@ use sqlx::{Connection as _, PgConnection};
 use crate::process::{Process, Start};
 use crate::{eventually, places, ports};
 
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "fsync=off",
-    "full_page_writes=off",
     "synchronous_commit=on",
     "max_connections=200",
-    "shared_buffers=64MB",
     "autovacuum_naptime=10s",
     "log_line_prefix=%m %a %p ",
     "log_min_messages=warning",
 ];
+const FOR_TESTS: [&str; 3] = ["fsync=off", "full_page_writes=off", "shared_buffers=64MB"];
+const FOR_MEASUREMENTS: [&str; 4] =
+    ["fsync=on", "full_page_writes=on", "shared_buffers=2GB", "max_wal_size=8GB"];
 
 /// The server.
 #[derive(Debug)]
@@ -38,13 +38,15 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes a data folder below `home`, starts the server and waits until it answers.
-    pub(crate) async fn start(home: &Path) -> Self {
+    pub(crate) async fn start(home: &Path, durable: bool) -> Self {
         let port = ports::free();
         let user = geteuid().is_root().then_some("postgres");
         let data = make_data_folder(home, user);
         let mut arguments =
             vec!["-D".to_owned(), data.display().to_string(), "-p".to_owned(), port.to_string()];
-        arguments.extend(SETTINGS.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        let special = if durable { &FOR_MEASUREMENTS[..] } else { &FOR_TESTS };
+        let settings = SETTINGS.iter().chain(special);
+        arguments.extend(settings.flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
         let start = Start {
             program: places::postgres_program("postgres"),
             arguments,

@@ -14,9 +14,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts both. Their files go to `home`.
-    pub async fn start(home: &Path) -> Self {
-        let (postgres, valkey) = tokio::join!(Postgres::start(home), Valkey::start(home.to_path_buf()));
+    /// Starts both. Their files go to `home`. `durable`: as one would have PostgreSQL outside of tests.
+    pub async fn start(home: &Path, durable: bool) -> Self {
+        let (postgres, valkey) =
+            tokio::join!(Postgres::start(home, durable), Valkey::start(home.to_path_buf()));
         Self { postgres, valkey }
     }
 }
@@ -35,7 +36,7 @@ mod tests {
     #[tokio::test]
     async fn a_killed_database_keeps_what_it_committed_and_a_killed_valkey_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let mut servers = Servers::start(home.path()).await;
+        let mut servers = Servers::start(home.path(), false).await;
         let url = servers.postgres.owner_url("postgres");
         let mut connection = PgConnection::connect(&url).await.unwrap();
         sqlx::query("create table kept (n int)").execute(&mut connection).await.unwrap();

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 
-use crate::FeedFolder;
 use crate::images::Image;
+use crate::{FeedFolder, Replay};
 
 /// The feeds that the expected findings were computed from.
 pub const FEEDS: [&str; 10] = [
@@ -36,6 +37,18 @@ pub struct Expected {
     pub advisory: String,
 }
 
+impl Expected {
+    /// Of the columns ecosystem, package, version, advisory.
+    fn of(row: &[&str]) -> Self {
+        Self {
+            package: row[1].to_owned(),
+            // An epoch of 0 is written by some and not by others.
+            version: row[2].trim_start_matches("0:").to_owned(),
+            advisory: row[3].to_owned(),
+        }
+    }
+}
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct SharedData {
@@ -54,12 +67,47 @@ impl SharedData {
         Image::read_layout(&self.root.join(format!("images/{name}.oci")))
     }
 
-    /// Puts this feed's records of the date into the folder. A feed that did not change between the
-    /// dates is there under the later one only.
+    /// Puts this feed's records of the date into the folder.
     pub fn fill(&self, folder: &FeedFolder, feed: &str, date: &str) {
-        let file = |date: &str| self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
-        let dated = Some(file(date)).filter(|path| path.is_file());
-        folder.take(&dated.unwrap_or_else(|| file(DATES[1])));
+        folder.take(&self.file(feed, date));
+    }
+
+    /// This feed from the earlier date on.
+    pub fn replay(&self, feed: &str) -> Replay {
+        Replay::new(feed, &self.records(feed, DATES[0]), &self.root.join(format!("deltas/{feed}.tar.zst")))
+    }
+
+    /// This feed's records of the date, one in each line.
+    pub fn records(&self, feed: &str, date: &str) -> String {
+        let file = fs::File::open(self.file(feed, date)).expect("the file is there");
+        String::from_utf8(zstd::decode_all(file).expect("zstd")).expect("JSON is UTF-8")
+    }
+
+    /// A feed that did not change between the dates is there under the later one only.
+    fn file(&self, feed: &str, date: &str) -> PathBuf {
+        let of = |date: &str| self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
+        Some(of(date)).filter(|path| path.is_file()).unwrap_or_else(|| of(DATES[1]))
+    }
+
+    /// A feed's changes: the date of each day that has some, and its records, one a line.
+    pub fn delta_days(&self, feed: &str) -> Vec<(String, String)> {
+        let file = self.root.join(format!("deltas/{feed}.tar.zst"));
+        let packed = fs::File::open(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut archive = tar::Archive::new(zstd::Decoder::new(packed).expect("the file is packed"));
+        let mut days = Vec::new();
+        for entry in archive.entries().expect("the file is an archive") {
+            let mut entry = entry.expect("the archive is whole");
+            let name = entry.path().expect("a name").display().to_string();
+            let name = name.trim_start_matches("./");
+            if let Some(date) = name.strip_suffix(".records.jsonl") {
+                let date = date.to_owned();
+                let mut lines = String::new();
+                entry.read_to_string(&mut lines).expect("records are text");
+                days.push((date, lines));
+            }
+        }
+        days.sort();
+        days
     }
 
     /// What must be found in the image with the advisories of that date. Of a package that belongs to one of
@@ -70,12 +118,18 @@ impl SharedData {
         text.lines()
             .map(|line| line.split('\t').collect::<Vec<_>>())
             .filter(|row| row.get(4) != Some(&"os-owned"))
-            .map(|row| Expected {
-                package: row[1].to_owned(),
-                // An epoch of 0 is written by some and not by others.
-                version: row[2].trim_start_matches("0:").to_owned(),
-                advisory: row[3].to_owned(),
-            })
+            .map(|row| Expected::of(&row))
             .collect()
+    }
+
+    /// What appears in the image from the earlier date to the later, and what is resolved.
+    pub fn expected_changes(&self, image: &str) -> (BTreeSet<Expected>, BTreeSet<Expected>) {
+        let file = self.root.join(format!("expected/{image}/delta-0531-0731.tsv"));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let of = |sign: &str| {
+            let rows = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+            rows.filter(|row| row[0] == sign).map(|row| Expected::of(&row[1..])).collect()
+        };
+        (of("+"), of("-"))
     }
 }

@@ -8,7 +8,7 @@ use store::{Config, Store};
 
 /// A token with every scope that fits the tenant.
 pub(crate) async fn issue(app_url: &str, tenant: TenantId, expires_in: Option<Duration>) -> String {
-    let store = connect(app_url).await;
+    let store = connect(app_url, 1).await;
     let scopes: Vec<_> = Scope::ALL
         .into_iter()
         .filter(|scope| scope.fits(tenant))
@@ -24,7 +24,7 @@ pub(crate) async fn issue(app_url: &str, tenant: TenantId, expires_in: Option<Du
 
 /// Takes a token back.
 pub(crate) async fn revoke(app_url: &str, tenant: TenantId, token: &str) {
-    let store = connect(app_url).await;
+    let store = connect(app_url, 1).await;
     let id = token.split('_').nth(1).and_then(|id| id.parse().ok()).expect("a token says its id");
     let mut tx = store.fleet().await.expect("the database answers");
     store::tokens::revoke(&mut tx, tenant, id).await.expect("the token is known");
@@ -32,7 +32,8 @@ pub(crate) async fn revoke(app_url: &str, tenant: TenantId, token: &str) {
     store.close().await;
 }
 
-async fn connect(app_url: &str) -> Store {
-    let config = Config { url: app_url.to_owned(), max_connections: 1, application_name: "test".to_owned() };
+/// The store as a node has it.
+pub(crate) async fn connect(app_url: &str, max_connections: u32) -> Store {
+    let config = Config { url: app_url.to_owned(), max_connections, application_name: "test".to_owned() };
     Store::connect(&config).await.expect("the database answers the application's role")
 }

@@ -44,11 +44,11 @@ impl Truth {
         self.rows(sql).await[0].get(0)
     }
 
-    /// The results of a tenant's images: each finding and verdict row with the place and the transaction
+    /// The results of a tenant's images: each fact and verdict row with the place and the transaction
     /// it was written by, so that a rewritten row is another one.
     pub async fn results(&self, tenant: Uuid) -> Vec<String> {
         self.texts(&format!(
-            "select concat_ws(' ', 'finding', ctid, xmin) from scanner.finding where tenant_id = '{tenant}'
+            "select concat_ws(' ', 'fact', ctid, xmin) from scanner.fact where tenant_id = '{tenant}'
              union all
              select concat_ws(' ', 'verdict', ctid, xmin) from scanner.verdict where tenant_id = '{tenant}'
              order by 1"

@@ -1,5 +1,5 @@
-//! Fetches the documents of one feed source: a folder of files, an archive like an OSV bucket's `all.zip`, or,
-//! where one document holds many records, that document.
+//! Fetches the documents of one feed source: a folder, a file of any kind on this machine or behind a URL, or an OSV
+//! bucket.
 //!
 //! Asynchronous as far as the network goes; what it answers is a plain iterator over records, read
 //! lazily from disk on a blocking thread. Sizes, times, redirects and ratios are bounded here and
@@ -7,19 +7,36 @@
 //! operators register sources.
 
 mod archive;
+mod bucket;
+mod cursor;
+mod document;
+mod download;
+mod file;
 mod folder;
+mod members;
+mod packing;
+mod source;
+mod tarball;
 
-use std::io::{Read as _, Seek as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use advisory::formats::Format;
 use reqwest::Url;
-use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
-use tokio::io::AsyncWriteExt as _;
+use store::feed_control::Fault;
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::cursor::Cursor;
+use self::download::Download;
+use crate::backoff::Backoff;
+use crate::metrics::FEED_DOWNLOAD_BYTES;
 
 pub use archive::Archive;
 pub use folder::Folder;
+pub use source::Source;
+
+/// How often one record of many is asked for.
+const TRIES_MAX: u32 = 3;
 
 /// The bounds of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +57,8 @@ pub struct Limits {
     pub silence: Duration,
     /// Redirects followed.
     pub redirects: usize,
+    /// After this time a source of which mostly changes are read is read whole, to see what is gone.
+    pub whole_every: Duration,
 }
 
 impl Default for Limits {
@@ -53,6 +72,7 @@ impl Default for Limits {
             download_time: Duration::from_secs(30 * 60),
             silence: Duration::from_secs(30),
             redirects: 3,
+            whole_every: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -70,15 +90,6 @@ impl Limits {
     }
 }
 
-/// Where a feed's records are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// `file:///folder`: its `*.json`, `*.jsonl` and `*.jsonl.zst` files.
-    Folder(PathBuf),
-    /// `https://…/all.zip`: one JSON file for each document; or the document of a format that has but one.
-    Archive(Url),
-}
-
 /// Why a source gave nothing, or no more.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -89,6 +100,32 @@ pub enum Error {
         uri: String,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// Nobody here knows how to read from there.
+    #[error(
+        "{uri:?} is no feed source: {scheme}: is not read; use file:///, https://, bucket+https:// or bundle:"
+    )]
+    UnknownScheme {
+        /// The address.
+        uri: String,
+        /// How it begins.
+        scheme: String,
+    },
+    /// Nobody here knows how to read what is there.
+    #[error("{place} is {what}, which is not read")]
+    Unsupported {
+        /// The file or address.
+        place: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// It takes longer than the limits allow.
+    #[error("{place} did not come within {limit:?}")]
+    TooSlow {
+        /// The address.
+        place: String,
+        /// The bound.
+        limit: Duration,
     },
     /// There is no TLS provider, or no certificate to trust.
     #[error("no HTTPS client can be made")]
@@ -138,6 +175,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it means to those who are to mend it.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::InvalidSource { .. } | Self::NoClient(_) => Fault::Blocked,
+            Self::Refused { status: 401 | 403 | 407, .. } => Fault::Blocked,
+            Self::UnknownScheme { .. } | Self::Unsupported { .. } => Fault::Unsupported,
+            Self::Unreachable { .. }
+            | Self::TooSlow { .. }
+            | Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::Broken { .. }
+            | Self::Unreadable { .. } => Fault::Failed,
+        }
+    }
+
     fn unreadable(place: &str) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let place = place.to_owned();
         move |source| Self::Unreadable { place, source }
@@ -161,6 +213,13 @@ pub enum Record {
         /// What is wrong with it.
         what: String,
     },
+    /// It looks like a record and is passed over, for what it is and not for what is in it.
+    Ignored {
+        /// What it is called.
+        place: String,
+        /// Why it is not looked at.
+        what: String,
+    },
 }
 
 /// The records of a source. After an `Err` nothing more comes.
@@ -168,31 +227,42 @@ pub type Records = Box<dyn Iterator<Item = Result<Record, Error>> + Send>;
 
 /// What a source answered.
 pub enum Opened {
-    /// Nothing changed since the `ETag` that was sent.
-    Unchanged,
+    /// Nothing changed since the cursor that was sent.
+    Unchanged {
+        /// To be sent next time.
+        cursor: Option<String>,
+    },
     /// Its records.
     Records {
-        /// The name of this state of the source, to be sent next time.
+        /// Whether these are all it has, and not only what is new.
+        whole: bool,
+        /// What the server calls the state that is read.
         etag: Option<String>,
+        /// The name of this state of the source. Dropped, it ends what is still being fetched.
+        mark: Mark,
         /// Read lazily: to be walked on a blocking thread.
         records: Records,
     },
 }
 
-impl Source {
-    /// Takes `file:///folder` or `https://…`; `http://…` only when `plain_http`.
-    pub fn parse(uri: &str, plain_http: bool) -> Result<Self, Error> {
-        let invalid = |why| Error::InvalidSource { uri: uri.chars().take(200).collect(), why };
-        let url = Url::parse(uri).map_err(|_| invalid("it is no URL"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("it holds a user name or password"));
-        }
-        match url.scheme() {
-            "file" => url.to_file_path().map(Self::Folder).map_err(|()| invalid("it names no local folder")),
-            "https" => Ok(Self::Archive(url)),
-            "http" if plain_http => Ok(Self::Archive(url)),
-            "http" => Err(invalid("http is not encrypted; use https")),
-            _ => Err(invalid("use file:///folder or https://")),
+/// What marks a state of a source.
+pub enum Mark {
+    /// It was known when the source was opened.
+    Known(Option<String>),
+    /// It is told by what fetches the records, once they have all come.
+    Told(oneshot::Receiver<Option<String>>, AbortOnDropHandle<()>),
+}
+
+impl Mark {
+    fn known(cursor: &Cursor) -> Self {
+        Self::Known(cursor.text())
+    }
+
+    /// The cursor to be sent next time, after the last record was read; none where everything is to be read then.
+    pub async fn cursor(self) -> Option<String> {
+        match self {
+            Self::Known(cursor) => cursor,
+            Self::Told(told, _fetching) => told.await.ok().flatten(),
         }
     }
 }
@@ -225,7 +295,7 @@ impl Feeds {
             .https_only(!plain_http)
             .no_proxy()
             .redirect(policy)
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(Duration::from_secs(10).min(limits.silence))
             .read_timeout(limits.silence)
             .timeout(limits.download_time)
             .build()
@@ -233,85 +303,110 @@ impl Feeds {
         Ok(Self { http, limits, plain_http })
     }
 
-    /// Opens the source of this format at `uri`, unless it is still what `etag` names.
-    pub async fn open(&self, uri: &str, etag: Option<&str>, format: &Format) -> Result<Opened, Error> {
+    /// Opens the source of this format at `uri`, unless it is still what `cursor` names. `whole`: of a source that
+    /// tells what is new, everything is wanted all the same.
+    pub async fn open(
+        &self,
+        uri: &str,
+        cursor: Option<&str>,
+        whole: bool,
+        format: &Format,
+    ) -> Result<Opened, Error> {
+        let former = Cursor::parse(cursor);
         match Source::parse(uri, self.plain_http)? {
-            Source::Folder(path) => {
-                let limits = self.limits.of(format);
-                let place = path.display().to_string();
-                let records = list(place, move || Folder::open(path, limits)).await?;
-                Ok(Opened::Records { etag: None, records })
+            Source::Local(path) => {
+                let (place, limits) = (path.display().to_string(), self.limits.of(format));
+                let records = list(place, move || local(path, limits)).await?;
+                Ok(Opened::Records { whole: true, etag: None, mark: Mark::Known(None), records })
             }
-            Source::Archive(url) => self.download(url, etag, format).await,
+            Source::Web(url) => match self.download(&url, &former, self.limits.download_bytes).await? {
+                Download::Unchanged => Ok(Opened::Unchanged { cursor: former.text() }),
+                Download::File(file, cursor) => {
+                    let records = self.open_file(named(&url), file, format).await?;
+                    let etag = cursor.etag.clone().or_else(|| cursor.modified.clone());
+                    Ok(Opened::Records { whole: true, etag, mark: Mark::known(&cursor), records })
+                }
+            },
+            Source::Bucket(base) => self.bucket(&base, former, whole, format).await,
+            Source::Bundles => {
+                let why = "it is not read by itself: bundles are imported";
+                Err(Error::InvalidSource { uri: uri.to_owned(), why })
+            }
         }
     }
 
-    async fn download(&self, url: Url, etag: Option<&str>, format: &Format) -> Result<Opened, Error> {
-        let unreachable = |source| Error::Unreachable { url: url.clone(), source };
-        let mut request = self.http.get(url.clone());
-        if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let response = request.send().await.map_err(unreachable)?;
-        match response.status().as_u16() {
-            304 => return Ok(Opened::Unchanged),
-            200 => {}
-            status => return Err(Error::Refused { url, status }),
-        }
-        let etag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        let file = self.store(&url, response).await?;
+    /// Opens a file that is called so, whatever its own bytes say it is. It is read from its beginning.
+    pub async fn open_file(
+        &self,
+        place: String,
+        file: std::fs::File,
+        format: &Format,
+    ) -> Result<Records, Error> {
         let limits = self.limits.of(format);
-        let place = url.to_string();
-        let records = if format.splits() {
-            list(place.clone(), move || archive_or_document(place, file, limits)).await?
-        } else {
-            list(place.clone(), move || Archive::open(place, file, limits)).await?
-        };
-        Ok(Opened::Records { etag, records })
+        list(place.clone(), move || file::open(place, file, &limits)).await
     }
 
-    /// The body in a temporary file that has no name, so it is gone with the last handle.
-    async fn store(&self, url: &Url, mut response: reqwest::Response) -> Result<std::fs::File, Error> {
-        let place = url.to_string();
-        let file = tempfile::tempfile().map_err(Error::unreadable(&place))?;
-        let mut file = tokio::fs::File::from_std(file);
-        let mut read = 0_u64;
-        let unreachable = |source| Error::Unreachable { url: url.clone(), source };
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            read += chunk.len() as u64;
-            if read > self.limits.download_bytes {
-                return Err(Error::TooLarge { place, limit: self.limits.download_bytes, unit: "bytes" });
+    /// A small document of many, in memory. A server that stumbles is asked again.
+    async fn small(&self, url: &Url, bytes_max: u64) -> Result<Vec<u8>, Error> {
+        let mut tries = 1;
+        loop {
+            match self.small_once(url, bytes_max).await {
+                Err(Error::Unreachable { .. } | Error::Refused { status: 429 | 500.., .. })
+                    if tries < TRIES_MAX =>
+                {
+                    tokio::time::sleep(Backoff::ACTORS.random_delay(tries)).await;
+                    tries += 1;
+                }
+                outcome => return outcome,
             }
-            file.write_all(&chunk).await.map_err(Error::unreadable(&place))?;
         }
-        file.flush().await.map_err(Error::unreadable(&place))?;
-        metrics::counter!(crate::metrics::FEED_DOWNLOAD_BYTES).increment(read);
-        Ok(file.into_std().await)
+    }
+
+    async fn small_once(&self, url: &Url, bytes_max: u64) -> Result<Vec<u8>, Error> {
+        let unreachable = |source| Error::Unreachable { url: url.clone(), source };
+        let mut response = self.http.get(url.clone()).send().await.map_err(unreachable)?;
+        if response.status() != 200 {
+            return Err(Error::Refused { url: url.clone(), status: response.status().as_u16() });
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if (bytes.len() + chunk.len()) as u64 > bytes_max {
+                return Err(Error::TooLarge { place: url.to_string(), limit: bytes_max, unit: "bytes" });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        metrics::counter!(FEED_DOWNLOAD_BYTES).increment(bytes.len() as u64);
+        Ok(bytes)
     }
 }
 
-/// What was fetched tells by its first bytes which it is.
-fn archive_or_document(place: String, mut file: std::fs::File, limits: Limits) -> Result<Records, Error> {
-    let mut magic = Vec::new();
-    let begun = file.rewind().and_then(|()| file.by_ref().take(2).read_to_end(&mut magic));
-    begun.and_then(|_| file.rewind()).map_err(Error::unreadable(&place))?;
-    if magic == b"PK" {
-        return Ok(Box::new(Archive::open(place, file, limits)?));
+/// A URL as the name of a file: what comes behind the path says nothing of it.
+fn named(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+/// What is on this machine: a folder or a file.
+fn local(path: std::path::PathBuf, limits: Limits) -> Result<Records, Error> {
+    let place = path.display().to_string();
+    let unreadable = Error::unreadable(&place);
+    if path.is_dir() {
+        return Ok(Box::new(Folder::open(path, limits)?));
     }
-    Ok(Box::new(std::iter::once(folder::single(place, file, &limits))))
+    let file = std::fs::File::open(&path).map_err(unreadable)?;
+    let name = path.file_name().map_or(place, |name| name.to_string_lossy().into_owned());
+    file::open(name, file, &limits)
 }
 
 /// Lists what a source holds, away from the threads that wait.
-async fn list<R>(
+async fn list(
     place: String,
-    open: impl FnOnce() -> Result<R, Error> + Send + 'static,
-) -> Result<Records, Error>
-where
-    R: Iterator<Item = Result<Record, Error>> + Send + 'static,
-{
+    open: impl FnOnce() -> Result<Records, Error> + Send + 'static,
+) -> Result<Records, Error> {
     let opened = tokio::task::spawn_blocking(open).await;
-    let records = opened.map_err(|panicked| Error::unreadable(&place)(std::io::Error::other(panicked)))??;
-    Ok(Box::new(records))
+    opened.map_err(|panicked| Error::unreadable(&place)(std::io::Error::other(panicked)))?
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::mem;
 
-use advisory::Limits;
 use advisory::formats::{Format, Piece};
+use advisory::{Limits, contract};
 use model::{Digest, Problem};
 use store::feeds::{Observed, Unreadable};
 
@@ -35,6 +35,8 @@ pub(super) struct Listing {
     pub(super) readable: u64,
     /// How many could not.
     pub(super) unreadable: u64,
+    /// Places and digests of those.
+    pub(super) refused: Vec<(String, Digest)>,
     /// Entries inside of readable records that were passed over.
     pub(super) problems: u64,
 }
@@ -69,6 +71,7 @@ pub(super) fn read(
             }
             Record::Document { place, bytes } => reader.record(place, bytes, format, limits),
             Record::Unreadable { place, what } => reader.refuse(place, what, Vec::new()),
+            Record::Ignored { place, what } => reader.set_aside(place, what, Vec::new()),
         };
         if !go_on {
             return Ok(Err(Abandoned));
@@ -119,6 +122,13 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
     }
 
     fn record(&mut self, place: String, bytes: Vec<u8>, format: &Format, limits: &Limits) -> bool {
+        if let Some(field) = contract::derived_field(&bytes) {
+            return self.refuse(
+                place,
+                format!("it carries {field}: a conclusion, and no source's fact"),
+                bytes,
+            );
+        }
         let (id, problems) = match (format.parse)(&bytes, limits) {
             Ok((advisory, problems)) => (advisory.id, problems),
             Err(error) => return self.refuse(place, error.to_string(), bytes),
@@ -140,11 +150,16 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
     }
 
     fn refuse(&mut self, place: String, reason: String, document: Vec<u8>) -> bool {
-        self.listing.unreadable += 1;
         // Such a file is named after its advisory: what was readable in it last time still stands.
         if let Some(id) = place.rsplit('/').next().and_then(|name| name.strip_suffix(".json")) {
             self.named.push(id.to_owned());
         }
+        self.set_aside(place, reason, document)
+    }
+
+    fn set_aside(&mut self, place: String, reason: String, document: Vec<u8>) -> bool {
+        self.listing.unreadable += 1;
+        self.listing.refused.push((place.clone(), Digest::of(&document)));
         self.unreadable.push(Unreadable { entry: place, reason, document });
         self.unreadable.len() < BATCH_UNREADABLE
             || (self.emit)(Batch::Unreadable(mem::take(&mut self.unreadable)))
@@ -196,10 +211,21 @@ mod tests {
             document("a.jsonl:3", r#"{"id":"A-2"}"#),
         ]);
         let ids = vec!["A-1".to_owned(), "A-2".to_owned()];
-        assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, problems: 0 }));
+        let refused = vec![("a.jsonl:2".to_owned(), Digest::of(b"{"))];
+        assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, refused, problems: 0 }));
         let [Batch::Observed(good), Batch::Unreadable(bad)] = &batches[..] else { panic!("{batches:?}") };
         assert_eq!(good, &[observed("A-1", r#"{"id":"A-1"}"#), observed("A-2", r#"{"id":"A-2"}"#)]);
         assert_eq!((bad[0].entry.as_str(), &bad[0].document[..]), ("a.jsonl:2", &b"{"[..]));
+    }
+
+    #[test]
+    fn a_document_with_conclusions_is_set_aside_and_the_others_go_on() {
+        let bad = r#"{"id":"A-1","effective_status":"fixed"}"#;
+        let (listing, batches) = run(vec![document("a", bad), document("b", r#"{"id":"A-2"}"#)]);
+        assert_eq!(listing.map(|listing| (listing.readable, listing.unreadable)), Ok((1, 1)));
+        let [Batch::Observed(good), Batch::Unreadable(aside)] = &batches[..] else { panic!("{batches:?}") };
+        assert_eq!(good, &[observed("A-2", r#"{"id":"A-2"}"#)]);
+        assert!(aside[0].reason.contains("effective_status"), "{}", aside[0].reason);
     }
 
     #[test]
@@ -275,7 +301,8 @@ mod tests {
         let packages = r#"{"pkg":{"name":"a","secfixes":{"1":["CVE-1-1","CVE-1-2"]}}},7"#;
         let (listing, batches) = run_secdb(vec![database(packages)], &Limits::default());
         let ids = ["ALPINE-v3.20-CVE-1-1", "ALPINE-v3.20-CVE-1-2"].map(str::to_owned).to_vec();
-        assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, problems: 0 }));
+        let refused = vec![("a.jsonl:2".to_owned(), Digest::of(b"{"))];
+        assert_eq!(listing, Ok(Listing { ids, readable: 2, unreadable: 1, refused, problems: 0 }));
         let [Batch::Observed(good), Batch::Unreadable(bad)] = &batches[..] else { panic!("{batches:?}") };
         let text = r#"{"distroversion":"v3.20","fixes":{"a":"1"},"id":"CVE-1-1","reponame":""}"#;
         assert_eq!(good[0], observed("ALPINE-v3.20-CVE-1-1", text));

@@ -51,7 +51,7 @@ async fn a_source_that_went_empty_takes_nothing_back(owner: PgPool) {
     let feed = world.feed("osv").await;
     std::fs::write(&file, "").unwrap();
     let mut tx = world.store.fleet().await.unwrap();
-    store::feeds::request_refresh(&mut tx, &feed.id).await.unwrap();
+    store::feeds::request_refresh(&mut tx, &feed.id, false).await.unwrap();
     tx.commit().await.unwrap();
     let failed =
         eventually(async || Some(world.feed_row(&feed.id).await).filter(|row| row.failures > 0)).await;

@@ -8,5 +8,6 @@ mod demo;
 mod feeds;
 #[cfg(feature = "failpoints")]
 mod held;
+mod impact;
 mod scans;
 mod world;

@@ -34,7 +34,7 @@ async fn a_submitted_image_gets_its_findings(owner: PgPool) {
         stages,
         [Stage::Queued, Stage::Dispatched, Stage::Dispatched, Stage::Extracting, Stage::Evaluating]
     );
-    let verdict = store::evaluations::last_verdict(&mut tx, &image.image.digest).await.unwrap().unwrap();
+    let verdict = store::verdicts::last(&mut tx, &image.image.digest).await.unwrap().unwrap();
     // The image names no distribution, so nobody can say that nothing of it was missed.
     assert_eq!((verdict.snapshot.0, verdict.coverage), (1, Coverage::Partial));
     node.shutdown().await;
@@ -49,7 +49,7 @@ async fn without_feeds_a_verdict_is_provisional(owner: PgPool) {
     world.put(tenant, &image).await;
     world.scan(tenant, &image).await;
     let mut tx = world.store.tenant(tenant).await.unwrap();
-    let verdict = store::evaluations::last_verdict(&mut tx, &image.image.digest).await.unwrap().unwrap();
+    let verdict = store::verdicts::last(&mut tx, &image.image.digest).await.unwrap().unwrap();
     assert_eq!((verdict.snapshot.0, verdict.coverage), (0, Coverage::Provisional));
     node.shutdown().await;
 }

@@ -139,9 +139,9 @@ impl World {
     /// The vulnerabilities found in an image, with the package each is in.
     pub(crate) async fn findings(&self, tenant: TenantId, image: &Image) -> Vec<(String, String)> {
         let mut tx = self.store.tenant(tenant).await.unwrap();
-        let filter = store::findings::Filter::default();
-        let listed =
-            store::findings::of_image(&mut tx, &image.image.digest, &filter, None, 100).await.unwrap();
+        let (image, filter) = (&image.image.digest, store::findings::Filter::default());
+        let version = store::verdicts::last(&mut tx, image).await.unwrap().map_or(0, |last| last.version);
+        let listed = store::findings::of_verdict(&mut tx, image, version, &filter, None, 100).await.unwrap();
         listed.into_iter().map(|listed| (listed.finding.vulnerability, listed.finding.package)).collect()
     }
 
@@ -168,7 +168,7 @@ impl World {
     /// Asks for another refresh and waits until it has succeeded.
     pub(crate) async fn refresh(&self, feed: &FeedId) -> Feed {
         let mut tx = self.store.fleet().await.unwrap();
-        store::feeds::request_refresh(&mut tx, feed).await.unwrap();
+        store::feeds::request_refresh(&mut tx, feed, false).await.unwrap();
         tx.commit().await.unwrap();
         self.read_feed(feed).await
     }

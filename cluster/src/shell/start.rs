@@ -22,7 +22,7 @@ use crate::placement::Placement;
 use crate::streams::bell_reader::{BellReader, Serving};
 use crate::streams::marker::Marker;
 use crate::streams::work_reader::WorkReader;
-use crate::streams::{Acks, Bells, Valkey, Work};
+use crate::streams::{Acks, Bells, Valkey, Windows, Work};
 
 /// Generations remembered for a listener that is slow.
 const DIED_KEPT: usize = 256;
@@ -94,6 +94,7 @@ impl Cluster {
             exit: watch::channel(None).0,
             died: broadcast::channel(DIED_KEPT).0,
             bells: Bells::new(valkey.clone()),
+            windows: Windows::new(valkey.clone()),
             work: Work::new(valkey, me, demand),
             lost: lost_seen,
             acting: acting_seen,

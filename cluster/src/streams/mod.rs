@@ -9,6 +9,7 @@ mod bells;
 pub(crate) mod marker;
 mod turns;
 mod valkey;
+mod windows;
 mod work;
 pub(crate) mod work_reader;
 
@@ -22,6 +23,7 @@ use crate::key::EntityKey;
 pub(crate) use acks::{Ack, Acks};
 pub use bells::Bells;
 pub(crate) use valkey::Valkey;
+pub use windows::Windows;
 pub(crate) use work::Demand;
 pub use work::Work;
 

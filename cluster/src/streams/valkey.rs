@@ -97,6 +97,16 @@ impl Valkey {
         Ok(format!("{}{{work}}:{}", self.prefix, self.lane(lane)?))
     }
 
+    /// The key that counts what came lately.
+    pub(crate) fn window(&self, what: &str) -> String {
+        format!("{}window:{what}", self.prefix)
+    }
+
+    /// The key that remembers that something came.
+    pub(crate) fn seen(&self, what: &str) -> String {
+        format!("{}seen:{what}", self.prefix)
+    }
+
     /// The key whose absence means that the server has lost everything.
     pub(crate) fn marker(&self) -> String {
         format!("{}marker", self.prefix)

@@ -2,8 +2,10 @@
 
 use clap::Args;
 use model::Severity;
+use time::OffsetDateTime;
 
 use super::failure::{Exit, Failure};
+use super::moment::parse_moment;
 use super::report::{self, Gate, Report, ResultOutput};
 use super::screen::Screen;
 use super::server::Server;
@@ -12,6 +14,7 @@ use super::server::Server;
 pub(super) const EXAMPLES: &str = "Examples:
   starling findings app:1.2
   starling findings app:1.2 --min-severity high --only-fixed
+  starling findings app:1.2 --at 2026-05-31
   starling findings sha256:9f2c… -o json | jq '.counts'
   starling findings app:1.2 --fail-on critical --max-feed-age 24h
   starling findings app:1.2 -o table -o sarif=app.sarif -o junit=app.xml";
@@ -27,6 +30,13 @@ pub(super) struct Findings {
     /// Show only findings that a newer version fixes
     #[arg(long)]
     only_fixed: bool,
+    /// Show this version of the verdict instead of the latest; `starling image history` lists them
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i32).range(1..))]
+    verdict: Option<i32>,
+    /// Show what was known at this time, evaluated once more with the advisories of then: a day (its end, in UTC) or a
+    /// moment such as 2026-05-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, conflicts_with = "verdict")]
+    at: Option<OffsetDateTime>,
     #[command(flatten)]
     gate: Gate,
     #[command(flatten)]
@@ -38,7 +48,10 @@ impl Findings {
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
         let filter = report::filter(self.min_severity, self.only_fixed);
         self.output.check()?;
-        let report = Report::of(server, &self.image, filter, self.gate).await?;
+        let report = match self.at {
+            Some(time) => Report::at(server, &self.image, time, filter, self.gate).await?,
+            None => Report::of(server, &self.image, self.verdict.unwrap_or(0), filter, self.gate).await?,
+        };
         self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))
     }

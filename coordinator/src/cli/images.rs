@@ -5,6 +5,7 @@ use proto_api::image::v1::{GetImageRequest, Image, ListImagesRequest};
 use time::OffsetDateTime;
 
 use super::failure::{Exit, Failure};
+use super::history::{Diff, History};
 use super::list::{self, Limit, Output};
 use super::screen::Screen;
 use super::server::{Server, call};
@@ -30,6 +31,10 @@ pub(super) enum Images {
         #[command(flatten)]
         output: Output,
     },
+    /// List the versions of an image's result, newest first: what each changed, and why
+    History(History),
+    /// Show what differs between two versions of an image's result, or between two images
+    Diff(Diff),
 }
 
 impl Images {
@@ -37,6 +42,8 @@ impl Images {
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<(), Failure> {
         match self {
             Self::List { limit, output } => list(server, screen, limit.limit, output).await,
+            Self::History(history) => history.run(server, screen).await,
+            Self::Diff(diff) => diff.run(server, screen).await,
             Self::Get { image, output } => {
                 let request = GetImageRequest { image };
                 let answer = call(request, async |request| server.images().get_image(request).await).await?;

@@ -10,7 +10,9 @@ use proto_api::finding::v1::{
     self as wire, CountFindingsRequest, CountFindingsResponse, Finding, FindingFilter, GetVerdictRequest,
     ListFindingsRequest, Verdict,
 };
+use proto_api::verdict::v1::{Agreement, RecallVerdictRequest, RecallVerdictResponse};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::exit_map::ExitMap;
 use super::failure::{Exit, Failure};
@@ -158,6 +160,8 @@ pub(super) struct Report {
     pub findings: Vec<Finding>,
     /// What it lacks, worst first.
     pub gaps: Vec<Gap>,
+    /// What came of evaluating it once more, where a time of before was asked for.
+    pub recall: Option<RecallVerdictResponse>,
 }
 
 /// A severity by its word.
@@ -167,20 +171,21 @@ pub(super) fn parse_severity(word: &str) -> Result<Severity, String> {
 }
 
 impl Report {
-    /// Reads it from the server.
+    /// Reads it from the server: of this version of the verdict, or of the latest where it is 0.
     pub(super) async fn of(
         server: &Server,
         image: &str,
+        version: i32,
         filter: FindingFilter,
         gate: Gate,
     ) -> Result<Self, Failure> {
-        let request = GetVerdictRequest { image: image.to_owned(), version: 0 };
+        let request = GetVerdictRequest { image: image.to_owned(), version };
         let verdict = call(request, async |request| server.findings().get_verdict(request).await).await?;
         let verdict =
             verdict.verdict.ok_or_else(|| Failure::new(Exit::Failed, "the server sent no verdict"))?;
         // By digest from here on: a name may come to point elsewhere meanwhile.
-        let image = verdict.image_digest.clone();
-        let request = CountFindingsRequest { image: image.clone() };
+        let (image, version) = (verdict.image_digest.clone(), verdict.version);
+        let request = CountFindingsRequest { image: image.clone(), verdict_version: version };
         let counts = call(request, async |request| server.findings().count_findings(request).await).await?;
         let found = list::gather(0, async |page_size, page_token| {
             let request = ListFindingsRequest {
@@ -188,12 +193,28 @@ impl Report {
                 filter: Some(filter.clone()),
                 page_size,
                 page_token,
+                verdict_version: version,
             };
             let page = call(request, async |request| server.findings().list_findings(request).await).await?;
             Ok((page.findings, page.next_page_token))
         });
         let gaps = gaps(&verdict, gate);
-        Ok(Self { verdict, counts, findings: found.await?.items, gaps })
+        Ok(Self { verdict, counts, findings: found.await?.items, gaps, recall: None })
+    }
+
+    /// Reads what was known at this time, and has it evaluated once more.
+    pub(super) async fn at(
+        server: &Server,
+        image: &str,
+        time: OffsetDateTime,
+        filter: FindingFilter,
+        gate: Gate,
+    ) -> Result<Self, Failure> {
+        let request = RecallVerdictRequest { image: image.to_owned(), time: Some(convert::timestamp(time)) };
+        let recall = call(request, async |request| server.verdicts().recall_verdict(request).await).await?;
+        let known = recall.verdict.clone().unwrap_or_default();
+        let report = Self::of(server, &known.image_digest, known.version, filter, gate).await?;
+        Ok(Self { recall: Some(recall), ..report })
     }
 
     /// Writes it as people read it, or with the field names of the .proto files.
@@ -205,12 +226,15 @@ impl Report {
             }
             ResultFormat::Json => {
                 let findings: Vec<_> = self.findings.iter().map(|f| value(FINDING, f)).collect();
-                let whole = json!({
+                let mut whole = json!({
                     "schema_version": SCHEMA_VERSION,
                     "verdict": value("starling.finding.v1.Verdict", &self.verdict),
                     "counts": value("starling.finding.v1.CountFindingsResponse", &self.counts),
                     "findings": findings,
                 });
+                if let Some(recall) = &self.recall {
+                    whole["recall"] = value("starling.verdict.v1.RecallVerdictResponse", recall);
+                }
                 screen.data(list::pretty(&whole)?)
             }
             ResultFormat::Jsonl => {
@@ -260,6 +284,7 @@ impl Report {
         let mut lines = vec![self.counts_line()];
         lines.extend(self.coverage_lines());
         lines.push(self.age_line());
+        lines.extend(self.recall.as_ref().map(recall_line));
         let demonstration = self.verdict.feeds.iter().filter(|feed| feed.demonstration);
         lines.extend(demonstration.map(|feed| {
             format!(
@@ -324,7 +349,36 @@ impl Report {
             self.counts.by_severity.iter().any(of)
         };
         let complete = self.verdict.coverage() == Coverage::Complete;
-        gate.judge(is_found, complete && self.gaps.is_empty(), &Gap::kinds(&self.gaps))
+        match gate.judge(is_found, complete && self.gaps.is_empty(), &Gap::kinds(&self.gaps)) {
+            Exit::Ok if self.recall.as_ref().is_some_and(differs) => Exit::Untrusted,
+            exit => exit,
+        }
+    }
+}
+
+fn differs(recall: &RecallVerdictResponse) -> bool {
+    matches!(recall.agreement(), Agreement::Differs | Agreement::Unspecified)
+}
+
+/// What came of evaluating a verdict of before once more.
+fn recall_line(recall: &RecallVerdictResponse) -> String {
+    let version = recall.verdict.as_ref().map_or(0, |verdict| verdict.version);
+    let snapshot = recall.snapshot;
+    match recall.agreement() {
+        Agreement::Same => {
+            format!(
+                "as of then: version {version}; snapshot {snapshot} gives the same findings, byte by byte"
+            )
+        }
+        Agreement::Behind => format!(
+            "as of then: version {version}; snapshot {snapshot} was there already and gives others: the image was not \
+             evaluated against it yet"
+        ),
+        Agreement::Differs | Agreement::Unspecified => format!(
+            "as of then: version {version}. THIS CANNOT BE REPRODUCED: the advisories of its own snapshot give other \
+             findings ({}): another build made it, or something is wrong",
+            recall.findings_digest
+        ),
     }
 }
 
@@ -399,6 +453,7 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             severity: words::severity(finding.severity()),
             fix: model::FixState::of(finding.fixed_versions.clone(), [no_fix]),
             advisories: finding.advisories.iter().map(advisory).collect::<Option<_>>()?,
+            vex: None,
         },
         locations: finding.locations.iter().map(location).collect(),
         exploited: finding.exploited,
@@ -474,6 +529,7 @@ mod tests {
             },
             findings: vec![finding],
             gaps: Vec::new(),
+            recall: None,
         }
     }
 

@@ -3,13 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proto_api::advisory::v1::advisory_service_client::AdvisoryServiceClient;
 use proto_api::cluster::v1::cluster_service_client::ClusterServiceClient;
 use proto_api::feed::v1::feed_service_client::FeedServiceClient;
 use proto_api::finding::v1::finding_service_client::FindingServiceClient;
 use proto_api::image::v1::image_service_client::ImageServiceClient;
+use proto_api::impact::v1::impact_service_client::ImpactServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
+use proto_api::run::v1::run_service_client::RunServiceClient;
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
+use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
 use rand::RngExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -87,14 +91,30 @@ impl Server {
         FindingServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
+    /// Client of the impact.
+    pub(super) fn impact(&self) -> ImpactServiceClient<Signed> {
+        ImpactServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
     /// Client of the feeds.
     pub(super) fn feeds(&self) -> FeedServiceClient<Signed> {
         FeedServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
+    /// Client of the advisories, whose documents may be large.
+    pub(super) fn advisories(&self) -> AdvisoryServiceClient<Signed> {
+        AdvisoryServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+            .max_decoding_message_size(64 << 20)
+    }
+
     /// Client of the tenants.
     pub(super) fn tenants(&self) -> TenantServiceClient<Signed> {
         TenantServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of verdicts over time.
+    pub(super) fn verdicts(&self) -> VerdictServiceClient<Signed> {
+        VerdictServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
     /// Client of the cluster.
@@ -105,6 +125,11 @@ impl Server {
     /// Client of the queues.
     pub(super) fn queues(&self) -> QueueServiceClient<Signed> {
         QueueServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of the runs and schedules.
+    pub(super) fn runs(&self) -> RunServiceClient<Signed> {
+        RunServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 }
 

@@ -7,6 +7,8 @@ use prost_types::Timestamp;
 use proto_api::common::v1 as common;
 use time::OffsetDateTime;
 
+use crate::grpc::convert;
+
 /// What stands for "not known".
 pub(super) const NOTHING: &str = "–";
 
@@ -69,8 +71,7 @@ pub(super) fn between(start: Option<Timestamp>, end: Option<Timestamp>) -> Optio
 
 /// A moment of the contract.
 pub(super) fn moment(time: Timestamp) -> Option<OffsetDateTime> {
-    let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
+    convert::moment(time)
 }
 
 /// A size in bytes: `17 B`, `4.2 MB`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::scheduler::{Webhooks, policy, webhooks};
 use super::{InvalidSetting, Merged, host_name};
 
 /// Everything a node is told.
@@ -23,6 +24,8 @@ pub struct NodeConfig {
     pub cluster: cluster::Config,
     /// What `actors` are told.
     pub actors: actors::Config,
+    /// Where aggregators say what has changed.
+    pub webhooks: Webhooks,
     /// How it leaves.
     pub shutdown: Shutdown,
 }
@@ -101,6 +104,7 @@ impl NodeConfig {
             objects: objects(merged)?,
             cluster: cluster_config(merged, &name)?,
             actors: actors_config(merged)?,
+            webhooks: webhooks(merged)?,
             shutdown: Shutdown {
                 wait: merged.duration("shutdown.wait")?,
                 deadline: merged.duration("shutdown.deadline")?,
@@ -159,12 +163,17 @@ fn actors_config(merged: &Merged) -> Result<actors::Config, InvalidSetting> {
         })?,
         jobs_per_slot: merged.parse("worker.jobs-per-slot")?,
         evaluations: merged.parse("worker.evaluations")?,
+        feeds: actors::clients::feeds::Limits {
+            whole_every: merged.duration("feeds.whole-every")?,
+            ..usual.feeds
+        },
         plain_http_feeds: merged.word("feeds.plain-http", &ON_OFF)?,
+        scheduler: policy(merged, usual.scheduler.clone())?,
         ..usual
     })
 }
 
-const ON_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
+pub(super) const ON_OFF: [(&str, bool); 2] = [("on", true), ("off", false)];
 /// Whether the times are those of tests.
 const TIMINGS: [(&str, bool); 2] = [("usual", false), ("test", true)];
 

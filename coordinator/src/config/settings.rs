@@ -109,7 +109,58 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting!("worker", "jobs-per-slot", Some("4"), "Jobs let in for each slot of the cluster"),
     setting!("worker", "evaluations", Some("2"), "Images evaluated at once"),
+    setting!(
+        "feeds",
+        "whole-every",
+        Some("1d"),
+        "After this time a feed of which mostly changes are read is read whole, to see what is gone"
+    ),
     setting!("feeds", "plain-http", Some("off"), "Whether feeds may be read over http://: on or off"),
+    setting!(
+        "scheduler",
+        "window",
+        Some("auto"),
+        "Changes of feeds that come within this time after a run was made make the next one together; auto for 30s"
+    ),
+    setting!("scheduler", "rate", Some("2000"), "Images that runs have evaluated again in a second, at most"),
+    setting!(
+        "scheduler",
+        "outstanding",
+        Some("1000"),
+        "Images asked for and not evaluated yet, at most; a scan waits behind no more"
+    ),
+    setting!(
+        "scheduler",
+        "hold-withdrawn-records",
+        Some("20"),
+        "A run waits for a person's word when so many advisories were taken back at once …"
+    ),
+    setting!(
+        "scheduler",
+        "hold-withdrawn-share",
+        Some("0.2"),
+        "… and they touch more than this share of all images"
+    ),
+    setting!(
+        "scheduler",
+        "hold-share",
+        Some("1"),
+        "A run waits, too, when changes of any kind touch more than this share of all images; 1 for never"
+    ),
+    setting!(
+        "scheduler",
+        "patience",
+        Some("auto"),
+        "An image without a verdict after this time counts as failed in its run; auto for 10m"
+    ),
+    setting!("webhooks", "advisories", Some("off"), "Whether POST /events/advisories is there: on or off"),
+    setting!("webhooks", "advisories-secret", None, "Secret that these events are signed with", true),
+    setting!("webhooks", "vex", Some("off"), "Whether POST /events/vex is there: on or off"),
+    setting!("webhooks", "vex-secret", None, "Secret that these events are signed with", true),
+    setting!("webhooks", "requests-max", Some("120"), "Events of one kind within webhooks.window, at most"),
+    setting!("webhooks", "window", Some("60s"), "The window in which they are counted"),
+    setting!("webhooks", "replay-window", Some("5m"), "How far an event's time may be from now"),
+    setting!("webhooks", "bytes-max", Some("1048576"), "Largest event, in bytes"),
     setting!(
         "shutdown",
         "wait",

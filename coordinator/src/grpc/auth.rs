@@ -32,6 +32,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// What its token allows, as far as it fits the tenant.
     pub scopes: Vec<Scope>,
+    /// What its token is called, for those who look at what was done.
+    pub label: String,
 }
 
 /// Turns tokens into callers.
@@ -78,7 +80,7 @@ impl Gate {
         let caller = store::tokens::verify(&self.store, token).await?.map_err(refused)?;
         let scopes = caller.scopes.iter().filter_map(|word| Scope::from_word(word));
         let scopes = scopes.filter(|scope| scope.fits(caller.tenant)).collect();
-        let caller = Arc::new(Caller { tenant: caller.tenant, scopes });
+        let caller = Arc::new(Caller { tenant: caller.tenant, scopes, label: caller.label });
         self.remember(key, &caller);
         Ok(caller)
     }
@@ -182,7 +184,8 @@ mod tests {
 
     #[test]
     fn one_of_the_scopes_is_enough() {
-        let caller = Caller { tenant: TenantId::SYSTEM, scopes: vec![Scope::OpsRead] };
+        let caller =
+            Caller { tenant: TenantId::SYSTEM, scopes: vec![Scope::OpsRead], label: "test".to_owned() };
         assert!(caller.has_one_of(&[Scope::FeedsRead, Scope::OpsRead]));
         assert!(!caller.has_one_of(&[Scope::OpsFeeds]));
     }

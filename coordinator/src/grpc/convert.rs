@@ -181,6 +181,12 @@ pub fn timestamp(moment: OffsetDateTime) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: moment.unix_timestamp(), nanos }
 }
 
+/// A moment of the contract.
+pub fn moment(time: prost_types::Timestamp) -> Option<OffsetDateTime> {
+    let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()
+}
+
 /// A length of time as the contract writes it.
 pub fn duration(time: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(time).unwrap_or_default()

@@ -146,8 +146,11 @@ fn reason_of_missing(entity: &str) -> ErrorReason {
         "image" => ErrorReason::ImageNotFound,
         "verdict" => ErrorReason::VerdictNotFound,
         "feed" => ErrorReason::FeedNotFound,
+        "advisory" => ErrorReason::AdvisoryNotFound,
         "node" => ErrorReason::NodeNotFound,
         "dead letter" => ErrorReason::DeadLetterNotFound,
+        "run" => ErrorReason::RunNotFound,
+        "schedule" => ErrorReason::ScheduleNotFound,
         _ => ErrorReason::DataCorrupt,
     }
 }

@@ -1,4 +1,7 @@
-//! FeedService: where advisories come from, and how fresh they are.
+//! FeedService: where advisories come from, how fresh they are, and what people have them do.
+
+mod bundle;
+mod steering;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +11,24 @@ use model::FeedId;
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::feed_service_server::FeedService;
 use proto_api::feed::v1::{
-    self as wire, CreateFeedRequest, CreateFeedResponse, FeedFreshness, GetFeedRequest, GetFeedResponse,
-    GetFreshnessRequest, GetFreshnessResponse, ListFeedsRequest, ListFeedsResponse, RefreshFeedRequest,
-    RefreshFeedResponse,
+    self as wire, CreateFeedRequest, CreateFeedResponse, FeedFreshness, FeedState, GetFeedRequest,
+    GetFeedResponse, GetFreshnessRequest, GetFreshnessResponse, ImportBundleRequest, ImportBundleResponse,
+    ListFeedSteersRequest, ListFeedSteersResponse, ListFeedsRequest, ListFeedsResponse, PauseFeedRequest,
+    PauseFeedResponse, PinFeedRequest, PinFeedResponse, RefreshFeedRequest, RefreshFeedResponse,
+    ResumeFeedRequest, ResumeFeedResponse, RollBackFeedRequest, RollBackFeedResponse, UnpinFeedRequest,
+    UnpinFeedResponse, UnregisterFeedRequest, UnregisterFeedResponse,
 };
+use store::feed_control::{self, BUNDLES_ONLY, State};
 use store::feeds::{self, Feed, NewFeed};
 use store::observations;
 use time::OffsetDateTime;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use self::steering::{Switch, audit, by};
 use super::Door;
-use super::auth::caller_of;
+use super::auth::{Caller, caller_of};
 use super::convert;
-use super::errors::{Refusal, invalid, named, refuse};
+use super::errors::{Refusal, invalid, refuse};
 use super::findings::since;
 use super::idempotent::{Asked, once};
 
@@ -51,7 +59,8 @@ impl FeedService for Feeds {
         let caller = caller_of(&request)?;
         let request = request.get_ref();
         let asked = Asked { tenant: caller.tenant, method: "CreateFeed", id: &request.request_id };
-        let answer = once(&self.0.store, asked, request, async || self.create(request).await).await?;
+        let answer =
+            once(&self.0.store, asked, request, async || self.create(&caller, request).await).await?;
         Ok(Response::new(answer))
     }
 
@@ -62,9 +71,11 @@ impl FeedService for Feeds {
         let caller = caller_of(&request)?;
         let request = request.get_ref();
         let asked = Asked { tenant: caller.tenant, method: "RefreshFeed", id: &request.request_id };
-        let answer =
-            once(&self.0.store, asked, request, async || self.refresh(&request.feed_id).await).await?;
-        Ok(Response::new(answer))
+        let answer = once(&self.0.store, asked, request, async || {
+            let feed = self.read_now(&caller, &request.feed_id, request.whole).await?;
+            Ok(RefreshFeedResponse { feed: Some(feed) })
+        });
+        Ok(Response::new(answer.await?))
     }
 
     async fn get_freshness(
@@ -83,43 +94,135 @@ impl FeedService for Feeds {
             feeds: feeds.iter().map(message).collect(),
         }))
     }
+
+    async fn pause_feed(
+        &self,
+        request: Request<PauseFeedRequest>,
+    ) -> Result<Response<PauseFeedResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let request = request.get_ref();
+        let asked = Asked { tenant: caller.tenant, method: "PauseFeed", id: &request.request_id };
+        let answer = once(&self.0.store, asked, request, async || {
+            let feed = self.switch(&caller, Switch::Pause, &request.feed_id, &request.reason).await?;
+            Ok(PauseFeedResponse { feed: Some(feed) })
+        });
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn resume_feed(
+        &self,
+        request: Request<ResumeFeedRequest>,
+    ) -> Result<Response<ResumeFeedResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let request = request.get_ref();
+        let asked = Asked { tenant: caller.tenant, method: "ResumeFeed", id: &request.request_id };
+        let answer = once(&self.0.store, asked, request, async || {
+            let feed = self.switch(&caller, Switch::Resume, &request.feed_id, &request.reason).await?;
+            Ok(ResumeFeedResponse { feed: Some(feed) })
+        });
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn pin_feed(&self, request: Request<PinFeedRequest>) -> Result<Response<PinFeedResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let request = request.get_ref();
+        let asked = Asked { tenant: caller.tenant, method: "PinFeed", id: &request.request_id };
+        let answer = once(&self.0.store, asked, request, async || {
+            let feed = self.switch(&caller, Switch::Pin, &request.feed_id, &request.reason).await?;
+            Ok(PinFeedResponse { feed: Some(feed) })
+        });
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn unpin_feed(
+        &self,
+        request: Request<UnpinFeedRequest>,
+    ) -> Result<Response<UnpinFeedResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let request = request.get_ref();
+        let asked = Asked { tenant: caller.tenant, method: "UnpinFeed", id: &request.request_id };
+        let answer = once(&self.0.store, asked, request, async || {
+            let feed = self.switch(&caller, Switch::Unpin, &request.feed_id, &request.reason).await?;
+            Ok(UnpinFeedResponse { feed: Some(feed) })
+        });
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn roll_back_feed(
+        &self,
+        request: Request<RollBackFeedRequest>,
+    ) -> Result<Response<RollBackFeedResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let request = request.get_ref();
+        let asked = Asked { tenant: caller.tenant, method: "RollBackFeed", id: &request.request_id };
+        let answer = once(&self.0.store, asked, request, async || self.roll_back(&caller, request).await);
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn unregister_feed(
+        &self,
+        request: Request<UnregisterFeedRequest>,
+    ) -> Result<Response<UnregisterFeedResponse>, Status> {
+        let caller = caller_of(&request)?;
+        let request = request.get_ref();
+        let asked = Asked { tenant: caller.tenant, method: "UnregisterFeed", id: &request.request_id };
+        let answer = once(&self.0.store, asked, request, async || self.unregister(&caller, request).await);
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn import_bundle(
+        &self,
+        request: Request<Streaming<ImportBundleRequest>>,
+    ) -> Result<Response<ImportBundleResponse>, Status> {
+        let caller = caller_of(&request)?;
+        Ok(Response::new(self.import(&caller, request.into_inner()).await?))
+    }
+
+    async fn list_feed_steers(
+        &self,
+        request: Request<ListFeedSteersRequest>,
+    ) -> Result<Response<ListFeedSteersResponse>, Status> {
+        Ok(Response::new(self.steers(request.get_ref()).await?))
+    }
 }
 
 impl Feeds {
     async fn all(&self) -> Result<Vec<Feed>, Refusal> {
         let mut tx = self.0.store.fleet().await?;
-        Ok(feeds::list(&mut tx).await?)
+        let feeds = feeds::list(&mut tx).await?;
+        Ok(feeds.into_iter().filter(|feed| feed.enabled).collect())
     }
 
     async fn one(&self, id: &str) -> Result<Feed, Refusal> {
         let mut tx = self.0.store.fleet().await?;
-        feeds::get(&mut tx, &parse_id(id)?).await.map_err(|error| named(error, id))
+        steering::registered(&mut tx, &parse_id(id)?).await
     }
 
-    async fn create(&self, request: &CreateFeedRequest) -> Result<CreateFeedResponse, Refusal> {
-        let new = parse_new(request)?;
+    async fn create(
+        &self,
+        caller: &Caller,
+        request: &CreateFeedRequest,
+    ) -> Result<CreateFeedResponse, Refusal> {
+        let (new, by) = (parse_new(request)?, by(caller, "")?);
         let mut tx = self.0.store.fleet().await?;
         match feeds::get(&mut tx, &new.id).await {
             Err(store::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
-            Ok(_) => {
-                return Err(refuse(ErrorReason::FeedExists)
-                    .saying(format!("there is a feed {} already", new.id))
-                    .about("feed", &new.id));
+            // Its observations stay its own, so it may come back; in another format they could not be read.
+            Ok(former) if !former.enabled && former.format == new.format => {}
+            Ok(former) => {
+                let problem = match former.enabled {
+                    true => format!("there is a feed {} already", new.id),
+                    false => format!("there was a feed {} in the format {}", new.id, former.format),
+                };
+                return Err(refuse(ErrorReason::FeedExists).saying(problem).about("feed", &new.id));
             }
         }
         let feed = feeds::register(&mut tx, &new).await?;
+        feed_control::note(&mut tx, &feed.id, "register", by).await?;
         tx.commit().await?;
+        audit(&feed.id, &format!("registered, to be read from {}", feed.source), by);
         Ok(CreateFeedResponse { feed: Some(message(&feed)) })
-    }
-
-    async fn refresh(&self, id: &str) -> Result<RefreshFeedResponse, Refusal> {
-        let feed = parse_id(id)?;
-        let mut tx = self.0.store.fleet().await?;
-        feeds::request_refresh(&mut tx, &feed).await.map_err(|error| named(error, id))?;
-        let feed = feeds::get(&mut tx, &feed).await?;
-        tx.commit().await?;
-        Ok(RefreshFeedResponse { feed: Some(message(&feed)) })
     }
 }
 
@@ -187,12 +290,44 @@ fn message(feed: &Feed) -> wire::Feed {
         freshness: freshness.into(),
         last_attempt_time: feed.attempted_at.map(convert::timestamp),
         last_success_time: feed.succeeded_at.map(convert::timestamp),
-        next_time: feed.enabled.then(|| convert::timestamp(feed.due_at)),
-        refreshing: feed.refreshing || feed.done_revision < feed.revision,
+        next_time: is_read(feed).then(|| convert::timestamp(feed.due_at)),
+        refreshing: feed.refreshing || feed.ordered || is_read(feed) && feed.done_revision < feed.revision,
         advisories: count(feed.advisories),
         quarantined: count(feed.problems),
         last_error: feed.last_error.clone().unwrap_or_default(),
         demonstration: is_demonstration(&feed.id),
+        state: state(feed.state).into(),
+        state_time: Some(convert::timestamp(feed.since)),
+        state_reason: reason(feed),
+        late: feed.late,
+        snapshot: feed.snapshot.map_or(0, |id| id.0),
+        pinned_snapshot: feed.pinned.map_or(0, |id| id.0),
+    }
+}
+
+/// Whether it is read when its time comes.
+fn is_read(feed: &Feed) -> bool {
+    !matches!(feed.state, State::Paused | State::Pinned | State::Unregistered) && feed.source != BUNDLES_ONLY
+}
+
+const fn state(state: State) -> FeedState {
+    match state {
+        State::Fresh => FeedState::Fresh,
+        State::Late => FeedState::Late,
+        State::Failed => FeedState::Failed,
+        State::Unsupported => FeedState::Unsupported,
+        State::Blocked => FeedState::Blocked,
+        State::Paused => FeedState::Paused,
+        State::Pinned => FeedState::Pinned,
+        State::Unregistered => FeedState::Unspecified,
+    }
+}
+
+fn reason(feed: &Feed) -> String {
+    match (feed.state, feed.succeeded_at) {
+        (State::Late, None) => "it was never read".to_owned(),
+        (State::Late, Some(_)) => "it was last read longer ago than it promises".to_owned(),
+        _ => feed.reason.clone().unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod image;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evaluation::{Cause, ChangeKind, RevisedAdvisory};
 use model::{Finding, ImageDigest, Severity};
 use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
@@ -13,9 +14,10 @@ use proto_api::finding::v1::{
     self as wire, CountFindingsRequest, CountFindingsResponse, FindingFilter, GetVerdictRequest,
     GetVerdictResponse, ListFindingsRequest, ListFindingsResponse, SeverityCount,
 };
-use store::evaluations::{self, Verdict};
+use store::evaluations;
 use store::feeds::{self, Feed};
 use store::findings::{self, Cursor, Filter, Listed};
+use store::verdicts::{self, Verdict};
 use store::{TenantTx, observations};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
@@ -51,9 +53,9 @@ impl FindingService for Findings {
     ) -> Result<Response<CountFindingsResponse>, Status> {
         let caller = caller_of(&request)?;
         let mut tx = self.tx(&caller).await?;
-        let image = image_digest(&mut tx, &request.get_ref().image).await?;
-        last_verdict(&mut tx, &image).await?;
-        let counts = findings::counts(&mut tx, &image).await.map_err(Refusal::from)?;
+        let CountFindingsRequest { image, verdict_version } = request.get_ref();
+        let image = image_digest(&mut tx, image).await?;
+        let counts = verdict_of(&mut tx, &image, *verdict_version, "verdict_version").await?.counts;
         Ok(Response::new(CountFindingsResponse {
             image_digest: image.to_string(),
             findings: counts.iter().map(|(_, number)| i64::from(*number)).sum(),
@@ -85,11 +87,12 @@ impl Findings {
         let filter = parse_filter(request.filter.as_ref().unwrap_or(&FindingFilter::default()))?;
         let mut tx = self.tx(caller).await?;
         let image = image_digest(&mut tx, &request.image).await?;
-        let verdict = last_verdict(&mut tx, &image).await?;
-        // Bound to the findings themselves: when they change, places in their list mean nothing any more.
+        let verdict = verdict_of(&mut tx, &image, request.verdict_version, "verdict_version").await?;
+        keeping(&image, &verdict)?;
+        // Bound to the verdict: of another one's list, places mean nothing.
         let parts: [&[u8]; 5] = [
             image.as_str().as_bytes(),
-            verdict.findings_digest.as_str().as_bytes(),
+            &verdict.version.to_be_bytes(),
             filter.min_severity.as_str().as_bytes(),
             &[u8::from(filter.fixed_only)],
             filter.exactly.as_deref().unwrap_or_default().as_bytes(),
@@ -98,7 +101,8 @@ impl Findings {
         let seals = &self.0.seals;
         let page = Page::of(seals, binding, request.page_size, &request.page_token, USUAL_PAGE)?;
         let after = page.after.as_deref().map(parse_cursor).transpose()?;
-        let found = findings::of_image(&mut tx, &image, &filter, after, page.limit()).await?;
+        let found =
+            findings::of_verdict(&mut tx, &image, verdict.version, &filter, after, page.limit()).await?;
         let (found, next_page_token) = page.cut(seals, binding, found, |listed| cursor_bytes(listed.cursor));
         let sbom = image::read(&evaluations::sbom(&mut tx, &verdict.sbom_digest).await?)?;
         let message = |Listed { finding, .. }: &Listed| {
@@ -117,11 +121,7 @@ impl Findings {
     async fn verdict(&self, caller: &Caller, request: &GetVerdictRequest) -> Result<wire::Verdict, Refusal> {
         let mut tx = self.tx(caller).await?;
         let image = image_digest(&mut tx, &request.image).await?;
-        let verdict = match u32::try_from(request.version) {
-            Ok(0) => last_verdict(&mut tx, &image).await?,
-            Ok(version) => verdict_of_version(&mut tx, &image, version).await?,
-            Err(_) => return Err(invalid("version", "must not be negative")),
-        };
+        let verdict = verdict_of(&mut tx, &image, request.version, "version").await?;
         let document = evaluations::sbom(&mut tx, &verdict.sbom_digest).await?;
         drop(tx);
         let mut fleet = self.0.store.fleet().await?;
@@ -130,32 +130,46 @@ impl Findings {
         let (sbom, now) = (image::read(&document)?, OffsetDateTime::now_utc());
         Ok(wire::Verdict {
             latest_snapshot: latest.0,
-            feeds: feeds.iter().map(|feed| feed_message(feed, now)).collect(),
+            feeds: feeds.iter().filter(|feed| feed.enabled).map(|feed| feed_message(feed, now)).collect(),
             problems: problems(&sbom),
-            gaps: image::gaps(Vec::new(), &sbom, &feeds, now),
+            gaps: image::gaps(verdict.coverage, &sbom, &feeds, now),
             distro: image::distro(&sbom, now),
             ..verdict_message(&image, &verdict)
         })
     }
 }
 
-async fn last_verdict(tx: &mut TenantTx, image: &ImageDigest) -> Result<Verdict, Refusal> {
-    let verdict = evaluations::last_verdict(tx, image).await?;
+pub(super) async fn last_verdict(tx: &mut TenantTx, image: &ImageDigest) -> Result<Verdict, Refusal> {
+    let verdict = verdicts::last(tx, image).await?;
     verdict.ok_or_else(|| no_verdict(image, format!("image {image} was not evaluated yet")))
 }
 
-async fn verdict_of_version(
+/// The image's verdict of this version, or its last one where the version is 0.
+pub(super) async fn verdict_of(
     tx: &mut TenantTx,
     image: &ImageDigest,
-    version: u32,
+    version: i32,
+    field: &str,
 ) -> Result<Verdict, Refusal> {
-    let found = evaluations::verdicts(tx, image, Some(version.saturating_add(1)), 1).await?.pop();
-    found
-        .filter(|verdict| verdict.version == version)
-        .ok_or_else(|| no_verdict(image, format!("image {image} has no verdict of version {version}")))
+    match u32::try_from(version) {
+        Ok(0) => last_verdict(tx, image).await,
+        Ok(version) => verdicts::version(tx, image, version)
+            .await?
+            .ok_or_else(|| no_verdict(image, format!("image {image} has no verdict of version {version}"))),
+        Err(_) => Err(invalid(field, "must not be negative")),
+    }
 }
 
-fn no_verdict(image: &ImageDigest, message: String) -> Refusal {
+/// Refuses a verdict of before findings were kept.
+pub(super) fn keeping(image: &ImageDigest, verdict: &Verdict) -> Result<(), Refusal> {
+    if verdict.cause.is_some() {
+        return Ok(());
+    }
+    let version = verdict.version;
+    Err(no_verdict(image, format!("version {version} of image {image} was made before findings were kept")))
+}
+
+pub(super) fn no_verdict(image: &ImageDigest, message: String) -> Refusal {
     refuse(ErrorReason::VerdictNotFound).saying(message).about("verdict", image)
 }
 
@@ -184,7 +198,7 @@ fn problems(sbom: &model::Sbom) -> Vec<String> {
     sbom.problems.iter().take(PROBLEMS_MAX).map(line).collect()
 }
 
-fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
+pub(super) fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
     wire::Verdict {
         image_digest: image.to_string(),
         version: version(verdict.version),
@@ -195,8 +209,28 @@ fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
         sbom_digest: verdict.sbom_digest.to_string(),
         create_time: Some(convert::timestamp(verdict.at)),
         findings: verdict.counts.iter().map(|(_, number)| i64::from(*number)).sum(),
+        cause: verdict.cause.as_ref().map(cause_message),
+        changes: verdict.changes.iter().map(change_count).collect(),
         ..wire::Verdict::default()
     }
+}
+
+fn cause_message(cause: &Cause) -> wire::Cause {
+    let advisory = |advisory: &RevisedAdvisory| wire::RevisedAdvisory {
+        feed_id: advisory.feed.to_string(),
+        advisory: advisory.advisory.clone(),
+        before: advisory.before.map_or(0, version),
+        after: advisory.after.map_or(0, version),
+    };
+    wire::Cause {
+        kinds: cause.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        advisories: cause.advisories.iter().map(advisory).collect(),
+        more_advisories: version(cause.more_advisories),
+    }
+}
+
+pub(super) fn change_count((kind, changes): &(ChangeKind, u32)) -> wire::ChangeCount {
+    wire::ChangeCount { kind: kind.as_str().to_owned(), changes: i64::from(*changes) }
 }
 
 fn feed_message(feed: &Feed, now: OffsetDateTime) -> wire::VerdictFeed {
@@ -208,7 +242,7 @@ fn feed_message(feed: &Feed, now: OffsetDateTime) -> wire::VerdictFeed {
     }
 }
 
-fn finding_message(finding: &Finding) -> wire::Finding {
+pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
     let advisory = |advisory: &model::AdvisoryMatch| wire::AdvisoryMatch {
         advisory: advisory.advisory.clone(),
         feed_id: advisory.feed.to_string(),

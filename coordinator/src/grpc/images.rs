@@ -245,7 +245,7 @@ fn chunks(parts: Streaming<UploadBlobRequest>) -> impl Stream<Item = io::Result<
 }
 
 /// Whose fault it was that an upload failed.
-fn of_upload(error: store::Error) -> Refusal {
+pub(super) fn of_upload(error: store::Error) -> Refusal {
     match error {
         store::Error::WrongContent { expected, found } => {
             let digest = expected.starts_with("sha256:");

@@ -32,11 +32,13 @@ pub enum Scope {
     OpsCluster,
     /// Operators: requeue and discard dead letters.
     OpsQueue,
+    /// Operators: make, release and cancel runs, set schedules.
+    OpsRuns,
 }
 
 use Scope::{
     FeedsRead, FindingsRead, ImagesRead, ImagesWrite, JobsRead, JobsWrite, OpsCluster, OpsFeeds, OpsQueue,
-    OpsRead, OpsTenants, TenantRead,
+    OpsRead, OpsRuns, OpsTenants, TenantRead,
 };
 
 /// What a method asks of its caller.
@@ -65,11 +67,30 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.finding.v1.FindingService/ListFindings", &[FindingsRead]),
     ("starling.finding.v1.FindingService/CountFindings", &[FindingsRead]),
     ("starling.finding.v1.FindingService/GetVerdict", &[FindingsRead]),
+    ("starling.impact.v1.ImpactService/GetBlastRadius", &[FindingsRead, OpsRead]),
+    ("starling.verdict.v1.VerdictService/ListVerdicts", &[FindingsRead]),
+    ("starling.verdict.v1.VerdictService/DiffVerdicts", &[FindingsRead]),
+    ("starling.verdict.v1.VerdictService/RecallVerdict", &[FindingsRead]),
     ("starling.feed.v1.FeedService/ListFeeds", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/GetFeed", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/GetFreshness", &[FeedsRead, OpsRead]),
     ("starling.feed.v1.FeedService/CreateFeed", &[OpsFeeds]),
     ("starling.feed.v1.FeedService/RefreshFeed", &[OpsFeeds]),
+    ("starling.advisory.v1.AdvisoryService/ListSnapshots", &[FeedsRead, OpsRead]),
+    ("starling.advisory.v1.AdvisoryService/DiffSnapshots", &[FeedsRead, OpsRead]),
+    ("starling.advisory.v1.AdvisoryService/GetAdvisory", &[FeedsRead, OpsRead]),
+    ("starling.advisory.v1.AdvisoryService/GetLinkset", &[FeedsRead, OpsRead]),
+    ("starling.advisory.v1.AdvisoryService/ListQuarantine", &[OpsRead, OpsFeeds]),
+    ("starling.advisory.v1.AdvisoryService/RetryQuarantine", &[OpsFeeds]),
+    ("starling.advisory.v1.AdvisoryService/VerifyObservations", &[OpsRead]),
+    ("starling.feed.v1.FeedService/PauseFeed", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/ResumeFeed", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/PinFeed", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/UnpinFeed", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/RollBackFeed", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/ImportBundle", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/UnregisterFeed", &[OpsFeeds]),
+    ("starling.feed.v1.FeedService/ListFeedSteers", &[OpsRead, OpsFeeds]),
     ("starling.tenant.v1.TenantService/CreateTenant", &[OpsTenants]),
     ("starling.tenant.v1.TenantService/GetTenant", &[TenantRead, OpsRead]),
     ("starling.tenant.v1.TenantService/ListTenants", &[OpsRead]),
@@ -86,6 +107,17 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.queue.v1.QueueService/GetDeadLetter", &[JobsRead, OpsRead]),
     ("starling.queue.v1.QueueService/RequeueDeadLetter", &[JobsWrite, OpsQueue]),
     ("starling.queue.v1.QueueService/DiscardDeadLetter", &[JobsWrite, OpsQueue]),
+    ("starling.run.v1.RunService/ListRuns", &[OpsRead]),
+    ("starling.run.v1.RunService/GetRun", &[OpsRead]),
+    ("starling.run.v1.RunService/ListRunImages", &[OpsRead]),
+    ("starling.run.v1.RunService/WatchRun", &[OpsRead]),
+    ("starling.run.v1.RunService/CreateRun", &[OpsRuns]),
+    ("starling.run.v1.RunService/ReleaseRun", &[OpsRuns]),
+    ("starling.run.v1.RunService/CancelRun", &[OpsRuns]),
+    ("starling.run.v1.RunService/ListSchedules", &[OpsRead]),
+    ("starling.run.v1.RunService/GetSchedule", &[OpsRead]),
+    ("starling.run.v1.RunService/SetSchedule", &[OpsRuns]),
+    ("starling.run.v1.RunService/DeleteSchedule", &[OpsRuns]),
 ];
 
 /// Services that tell nothing about tenants: health for load balancers, reflection for tools.
@@ -107,7 +139,7 @@ pub fn access(path: &str) -> Option<Access> {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         JobsRead,
         JobsWrite,
         ImagesRead,
@@ -120,6 +152,7 @@ impl Scope {
         OpsTenants,
         OpsCluster,
         OpsQueue,
+        OpsRuns,
     ];
 
     /// The scopes a tenant's token has when it is issued without a choice.
@@ -147,6 +180,7 @@ impl Scope {
             OpsTenants => "ops.tenants",
             OpsCluster => "ops.cluster",
             OpsQueue => "ops.queue",
+            OpsRuns => "ops.runs",
         }
     }
 

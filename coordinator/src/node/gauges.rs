@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cluster::Cluster;
+use store::feed_control::State;
 use store::{Store, feeds, lanes};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -46,6 +47,10 @@ async fn look_at_rows(store: &Store) -> Result<(), store::Error> {
     let now = OffsetDateTime::now_utc();
     for feed in feeds::list(&mut tx).await? {
         let id = feed.id.to_string();
+        for state in State::ALL {
+            let is = f64::from(u8::from(feed.state == state));
+            metrics::gauge!("starling_feed_state", "feed" => id.clone(), "state" => state.as_str()).set(is);
+        }
         metrics::gauge!("starling_feed_records", "feed" => id.clone()).set(feed.advisories as f64);
         if let Some(at) = feed.succeeded_at {
             metrics::gauge!("starling_feed_age_seconds", "feed" => id).set((now - at).as_seconds_f64());

@@ -7,7 +7,7 @@ pub mod csaf;
 pub mod debian_tracker;
 pub mod osv;
 pub mod secdb;
-mod walk;
+pub mod walk;
 
 use model::Problem;
 

@@ -4,11 +4,14 @@
 //! possible, mostly one entry, and is answered as a [`model::Problem`] beside the rest.
 //! A new format is one file in [`formats`] and one line in its table.
 
+pub mod contract;
+pub mod delta;
 pub mod enrichment;
 pub mod formats;
 pub mod jsonl;
 pub mod lifecycle;
 mod limits;
+pub mod linkset;
 mod normalise;
 mod severity;
 

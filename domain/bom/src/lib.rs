@@ -7,6 +7,7 @@
 //!
 //! The same SBOM gives the same bytes: no document has a time or a number of its own in it.
 
+mod analysis;
 pub mod bom_index;
 pub mod cyclonedx;
 mod marks;
@@ -15,6 +16,7 @@ pub mod spdx;
 
 use model::Digest;
 
+pub use analysis::with_analysis;
 pub use read::{DOCUMENT_BYTES, ReadError, media_type_of, read};
 
 /// What SBOM documents are called where blobs have a media type.
@@ -45,7 +47,12 @@ pub struct Subject<'a> {
 fn uuid_of(subject: &Subject<'_>, sbom: &model::Sbom) -> uuid::Uuid {
     let mut said = inventory::sbom::document(sbom);
     said.extend_from_slice(format!("\n{}\n{}", subject.name, subject.digest).as_bytes());
-    let digest = Digest::of(&said);
+    uuid_named(&said)
+}
+
+/// The same bytes name the same document.
+fn uuid_named(said: &[u8]) -> uuid::Uuid {
+    let digest = Digest::of(said);
     let hex = digest.as_str().rsplit(':').next().unwrap_or_default();
     let number = hex.get(..32).and_then(|first| u128::from_str_radix(first, 16).ok()).unwrap_or_default();
     uuid::Builder::from_custom_bytes(number.to_be_bytes()).into_uuid()

@@ -11,9 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bom::cyclonedx::{self, SpecVersion};
-use bom::{Subject, spdx};
+use bom::{Subject, spdx, with_analysis};
 use model::{
-    Component, Digest, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty,
+    Component, Digest, Distro, Finding, FixState, Justification, Location, PackageKind, Problem, Purl, Sbom,
+    Severity, SourcePackage, ThirdParty, VexStatus, VexWord,
 };
 use serde_json::Value;
 
@@ -101,4 +102,50 @@ fn documents_are_valid_by_their_schemas() {
             }
         }
     }
+}
+
+/// A finding of which this is said.
+fn said(at: usize, status: VexStatus, held: bool) -> Finding {
+    Finding {
+        vulnerability: format!("CVE-{at}"),
+        aliases: Vec::new(),
+        purl: full().components[0].purl.clone(),
+        package: "a".to_owned(),
+        version: "1".to_owned(),
+        severity: Severity::ALL[at % Severity::ALL.len()],
+        fix: FixState::NotFixed(None),
+        advisories: Vec::new(),
+        vex: Some(VexWord {
+            status,
+            held,
+            justification: Some(Justification::ALL[at % Justification::ALL.len()]),
+            detail: Some("looked at".to_owned()),
+            issuer: "acme".to_owned(),
+            document: "d".to_owned(),
+            statement: "s".to_owned(),
+            score: 1,
+        }),
+    }
+}
+
+#[test]
+fn what_suppliers_say_is_valid_and_changes_the_name_of_the_document() {
+    let digest = Digest::of(b"manifest");
+    let subject = Subject { name: "app", digest: digest.as_str(), layers: &[] };
+    let plain = cyclonedx::document(&full(), &subject, "1", SpecVersion::V1_7);
+    let silent = Finding { vex: None, ..said(0, VexStatus::Fixed, false) };
+    assert_eq!(with_analysis(plain.clone(), [&silent]), plain);
+    let mut findings: Vec<Finding> =
+        VexStatus::ALL.into_iter().enumerate().map(|(at, status)| said(at, status, false)).collect();
+    findings.push(said(4, VexStatus::NotAffected, true));
+    let document = with_analysis(plain.clone(), &findings);
+    assert_ne!(document["serialNumber"], plain["serialNumber"]);
+    let states: Vec<&Value> =
+        document["vulnerabilities"].as_array().unwrap().iter().map(|v| &v["analysis"]["state"]).collect();
+    assert_eq!(states, ["exploitable", "in_triage", "resolved", "not_affected", "in_triage"]);
+    let Some(folder) = schemas() else { return };
+    let validator = validator(&folder, "cyclonedx-bom-1.7.schema.json");
+    let wrong: Vec<_> =
+        validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

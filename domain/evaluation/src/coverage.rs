@@ -17,10 +17,17 @@ pub(crate) fn assess(sbom: &Sbom, index: &Index, gaps: &mut BTreeSet<Gap>) -> Co
     }
     let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
     gaps.extend(silent(sbom, distro.as_ref(), index));
-    gaps.extend(nameless(sbom));
-    gaps.extend(of_distro(sbom, distro.as_ref()));
-    gaps.extend(sbom.third_party.iter().map(third_party));
+    gaps.extend(of_image(sbom));
     if gaps.is_empty() && sbom.problems.is_empty() { Coverage::Complete } else { Coverage::Partial }
+}
+
+/// What the image lacks by itself, whatever advisories there are.
+pub fn of_image(sbom: &Sbom) -> Vec<Gap> {
+    let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
+    let mut gaps = of_distro(sbom, distro.as_ref());
+    gaps.extend(nameless(sbom));
+    gaps.extend(sbom.third_party.iter().map(third_party));
+    gaps
 }
 
 /// What of the image could not be read when its SBOM was made.

@@ -23,8 +23,8 @@ use crate::coverage;
 use crate::matching::{Subject, built_from, ecosystem_of, is_of_unread_module};
 
 pub use document::InvalidIndexed;
-pub use reach::Reach;
-pub use sample::{Difference, Kept, compare};
+pub use reach::{Reach, advisories_called};
+pub use sample::{Difference, Kept, compare, sampled};
 
 /// Raised when [`indexed`] answers otherwise than before for an SBOM: then every image is indexed anew.
 pub const FORM: i16 = 1;

@@ -3,21 +3,27 @@
 //! A pure function of an SBOM and an [`Index`]: the same bytes on every machine, whatever order the
 //! advisories and the components came in. Nothing found is not yet clean: see [`model::Coverage`].
 
+mod cause;
+mod changes;
+mod chunks;
 pub mod coverage;
-mod digest;
+mod document;
 mod explain;
 pub mod impact;
 mod index;
 mod matching;
 mod naming;
+pub mod packed;
 #[cfg(test)]
 mod tests;
 
 use model::{Coverage, FeedId, Finding, Gap, Purl};
 
-pub use digest::findings_digest;
+pub use cause::{Basis, Cause, CauseKind, RevisedAdvisory};
+pub use changes::{Change, ChangeKind, changes};
+pub use document::{Documents, NoFinding, digest_of_documents, findings_digest, from_document, to_document};
 pub use explain::{Answer, Explanation, Reason, explain};
-pub use index::Index;
+pub use index::{Changed, Index};
 pub use matching::evaluate;
 
 /// What holds for an image, by one state of the advisories.

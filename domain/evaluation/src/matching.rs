@@ -12,7 +12,7 @@ use model::{
 };
 use version::{InvalidVersion, Version};
 
-use crate::index::{Entry, Packages, Source};
+use crate::index::{Entry, Source, Table};
 use crate::{Evaluation, Index, SetAside, coverage};
 
 /// What holds for the image with these components, by the advisories of the index.
@@ -39,6 +39,21 @@ pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
     }
 }
 
+/// What is looked for in an index: names of packages, in their ecosystems and in those of all releases.
+pub(crate) fn asked(sbom: &Sbom) -> BTreeSet<(Ecosystem, String)> {
+    let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
+    let mut asked = BTreeSet::new();
+    for component in &sbom.components {
+        let Some(ecosystem) = ecosystem_of(component.kind, distro.as_ref()) else { continue };
+        let every_release = Ecosystem { name: ecosystem.name.clone(), release: None };
+        for name in [Subject::of(component).0, built_from(component).to_owned()] {
+            asked.insert((ecosystem.clone(), name.clone()));
+            asked.insert((every_release.clone(), name));
+        }
+    }
+    asked
+}
+
 /// Where advisories about packages of this kind are: with the distribution for its own.
 pub(crate) fn ecosystem_of(kind: PackageKind, distro: Option<&Ecosystem>) -> Option<Ecosystem> {
     if kind.is_of_distro() {
@@ -54,8 +69,8 @@ const fn speaks_of_sources(kind: PackageKind) -> bool {
 }
 
 /// What is said under this name.
-fn called<'a>(tables: &[&'a Packages], name: &str) -> impl Iterator<Item = &'a Entry> {
-    tables.iter().filter_map(move |table| table.get(name)).flatten()
+fn called<'a>(tables: &[&'a Table], name: &str) -> impl Iterator<Item = &'a Entry> {
+    tables.iter().flat_map(move |table| table.called(name))
 }
 
 /// What a package was built from: by that name advisories may speak of it too.
@@ -77,7 +92,7 @@ pub(crate) const UNREAD_MODULE: &str = "it is of a module, and advisories of mod
 struct Matcher<'a> {
     index: &'a Index,
     distro: Option<Ecosystem>,
-    tables: BTreeMap<PackageKind, Vec<&'a Packages>>,
+    tables: BTreeMap<PackageKind, Vec<&'a Table>>,
     hits: Vec<Hit<'a>>,
     gaps: BTreeSet<Gap>,
 }
@@ -204,7 +219,7 @@ impl Hit<'_> {
 fn finding(hits: &[Hit<'_>]) -> Finding {
     let (vulnerability, purl) = hits[0].finding();
     let component = hits.iter().map(|hit| hit.component).min().expect("a chunk is not empty");
-    let names: BTreeSet<&str> = hits.iter().flat_map(|hit| &hit.source.names).map(|name| &**name).collect();
+    let names: BTreeSet<&str> = hits.iter().flat_map(|hit| hit.source.names()).collect();
     let fixed = fixed_versions(hits);
     Finding {
         vulnerability: vulnerability.to_owned(),
@@ -218,6 +233,7 @@ fn finding(hits: &[Hit<'_>]) -> Finding {
             .chunk_by(|a, b| (&a.source.id, a.feed) == (&b.source.id, b.feed))
             .map(evidence)
             .collect(),
+        vex: None,
     }
 }
 

@@ -1,116 +1,54 @@
 //! One name for each vulnerability, whatever names the feeds give it, so that it counts once.
 //!
 //! Names that an advisory calls aliases of each other mean the same vulnerability (OSV schema, "aliases"),
-//! also where it takes several advisories to see that. Two exceptions keep different vulnerabilities
-//! apart: an advisory that names several CVEs speaks of all of them and joins none, and a group into
-//! which several CVEs came all the same lets each advisory keep the one that it names.
+//! also where it takes several advisories to see that: these are a group. Two exceptions keep different
+//! vulnerabilities apart: an advisory that names several CVEs speaks of all of them and joins no group, and a
+//! group into which several CVEs came all the same lets each advisory keep the one that it names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use advisory::Advisory;
+use crate::index::Source;
 
-/// What is known of the names in all advisories.
-#[derive(Debug, Default)]
-pub(crate) struct Naming {
-    numbers: HashMap<Box<str>, usize>,
-    /// A number's parent; its own where it stands for its group.
-    parents: Vec<usize>,
-}
-
-/// The names to choose from, by group.
-pub(crate) struct Groups {
-    numbers: HashMap<Box<str>, usize>,
-    /// The group of each number.
-    roots: Vec<usize>,
-    best: BTreeMap<usize, Best>,
-}
-
+/// The best of the names of a group.
 #[derive(Default)]
-struct Best {
-    cves: BTreeSet<Box<str>>,
+pub(crate) struct Group<'a> {
+    cve: Option<&'a str>,
     /// The first of the others: GHSA before the rest, then by letter.
-    other: Option<(bool, Box<str>)>,
+    other: Option<(bool, &'a str)>,
 }
 
-impl Naming {
-    /// Takes note of an advisory's names.
-    pub(crate) fn add(&mut self, advisory: &Advisory) {
-        let names = equal_names(advisory);
-        if names.iter().filter(|name| is_cve(name)).count() > 1 {
-            self.number(&advisory.id);
-            return;
-        }
-        let mut names = names.into_iter();
-        let Some(first) = names.next().map(|name| self.number(name)) else { return };
-        for name in names {
-            let other = self.number(name);
-            let (a, b) = (self.root(first), self.root(other));
-            self.parents[a.max(b)] = a.min(b);
-        }
-    }
-
-    /// When all advisories were added.
-    pub(crate) fn groups(mut self) -> Groups {
-        let roots: Vec<usize> = (0..self.parents.len()).map(|at| self.root(at)).collect();
-        let mut best: BTreeMap<usize, Best> = BTreeMap::new();
-        for (name, at) in &self.numbers {
-            let group = best.entry(roots[*at]).or_default();
+impl<'a> Group<'a> {
+    /// Of everything that its advisories call themselves and each other.
+    pub(crate) fn of(members: impl IntoIterator<Item = &'a Source>) -> Self {
+        let mut group = Self::default();
+        for name in members.into_iter().flat_map(Source::equal_names) {
             if is_cve(name) {
-                group.cves.insert(name.clone());
-                continue;
-            }
-            let rank = (!name.starts_with("GHSA-"), name);
-            if group.other.as_ref().is_none_or(|(later, other)| rank < (*later, other)) {
-                group.other = Some((rank.0, name.clone()));
+                group.cve = Some(group.cve.map_or(name, |first| first.min(name)));
+            } else {
+                let rank = (!name.starts_with("GHSA-"), name);
+                group.other = Some(group.other.map_or(rank, |first| first.min(rank)));
             }
         }
-        Groups { numbers: self.numbers, roots, best }
+        group
     }
 
-    fn number(&mut self, name: &str) -> usize {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = self.parents.len();
-        self.numbers.insert(name.into(), number);
-        self.parents.push(number);
-        number
-    }
-
-    fn root(&mut self, mut at: usize) -> usize {
-        while self.parents[at] != at {
-            self.parents[at] = self.parents[self.parents[at]];
-            at = self.parents[at];
-        }
-        at
-    }
-}
-
-impl Groups {
-    /// What the advisory's vulnerability is called: its CVE where there is one, else the group's first name.
-    pub(crate) fn name_of(&self, advisory: &Advisory) -> Box<str> {
+    /// What a member's vulnerability is called: its CVE where there is one, else the group's first name.
+    pub(crate) fn name_of(&self, member: &'a Source) -> &'a str {
         // What it carries into a distribution (`upstream`) names it too, where it is one CVE.
-        let named: BTreeSet<&str> = equal_names(advisory)
-            .into_iter()
-            .chain(advisory.upstream.iter().map(String::as_str))
-            .filter(|name| is_cve(name))
-            .collect();
-        match named.len() {
-            0 => {}
-            1 => return named.into_iter().next().unwrap_or_default().into(),
-            _ => return advisory.id.as_str().into(),
+        let upstream = member.upstream.iter().map(|name| &**name);
+        let named: BTreeSet<&str> =
+            member.equal_names().chain(upstream).filter(|name| is_cve(name)).collect();
+        match (named.first(), named.len()) {
+            (Some(only), 1) => only,
+            (Some(_), _) => &member.id,
+            (None, _) => self.cve.or(self.other.map(|(_, name)| name)).unwrap_or(&member.id),
         }
-        let number = self.numbers.get(advisory.id.as_str());
-        let best = number.and_then(|number| self.best.get(&self.roots[*number]));
-        let cve = best.and_then(|best| best.cves.first());
-        let other = best.and_then(|best| best.other.as_ref()).map(|(_, name)| name);
-        cve.or(other).cloned().unwrap_or_else(|| advisory.id.as_str().into())
     }
 }
 
-/// The advisory's id and its aliases.
-fn equal_names(advisory: &Advisory) -> BTreeSet<&str> {
-    advisory.aliases.iter().chain([&advisory.id]).map(String::as_str).collect()
+/// Whether what has these names speaks of several CVEs.
+pub(crate) fn names_several<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    names.filter(|name| is_cve(name)).collect::<BTreeSet<_>>().len() > 1
 }
 
 /// `CVE-` year `-` number.
@@ -122,15 +60,25 @@ fn is_cve(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use advisory::{Advisory, Affected, Ecosystem};
     use model::Severity;
 
-    use super::*;
+    use crate::Index;
 
     /// `ID: ALIAS ALIAS > UPSTREAM`
     fn advisory(text: &str) -> Advisory {
         let (id, rest) = text.split_once(':').unwrap();
         let (aliases, upstream) = rest.split_once('>').unwrap_or((rest, ""));
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        let affected = Affected {
+            ecosystem: Ecosystem::parse("npm"),
+            package: "a".to_owned(),
+            is_source: false,
+            ranges: vec![],
+            versions: vec![],
+            severity: None,
+            no_fix: None,
+        };
         Advisory {
             id: id.to_owned(),
             aliases: words(aliases),
@@ -139,7 +87,7 @@ mod tests {
             modified: None,
             withdrawn: false,
             severity: Severity::Unknown,
-            affected: vec![],
+            affected: vec![affected],
         }
     }
 
@@ -147,10 +95,11 @@ mod tests {
     fn check(advisories: &[&str], expected: &[&str]) {
         let parsed: Vec<_> = advisories.iter().map(|text| advisory(text)).collect();
         let names = |parsed: &[Advisory]| -> Vec<String> {
-            let mut naming = Naming::default();
-            parsed.iter().for_each(|advisory| naming.add(advisory));
-            let groups = naming.groups();
-            parsed.iter().map(|advisory| groups.name_of(advisory).into()).collect()
+            let index = Index::build(parsed.iter().map(|a| ("f".parse().unwrap(), a.clone())));
+            let name = |a: &Advisory| {
+                index.sources().find(|(_, s)| *s.id == *a.id).unwrap().1.vulnerability.to_string()
+            };
+            parsed.iter().map(name).collect()
         };
         assert_eq!(names(&parsed), expected, "{advisories:?}");
         let backwards: Vec<_> = parsed.into_iter().rev().collect();

@@ -95,6 +95,7 @@ fn a_finding_explains_itself() {
             evidence("GHSA-1", "npm-ghsa", "0.21.0 in [0, 0.21.1) by semver", &["0.21.1", "1.2.0"]),
             evidence("R-1", "npm-retire", "0.21.0 is listed as affected", &[]),
         ],
+        vex: None,
     };
     assert_eq!(evaluation.findings, [expected]);
 }

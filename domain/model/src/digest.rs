@@ -29,6 +29,13 @@ impl Digest {
         Self(format!("sha256:{}", hex::encode(raw)))
     }
 
+    /// Its 32 raw bytes.
+    pub fn to_sha256(&self) -> [u8; 32] {
+        let mut raw = [0; 32];
+        hex::decode_to_slice(self.hex(), &mut raw).expect("it was checked when it was built");
+        raw
+    }
+
     /// `sha256:…`
     pub fn as_str(&self) -> &str {
         &self.0

@@ -3,6 +3,7 @@
 use crate::component::Purl;
 use crate::ids::FeedId;
 use crate::severity::Severity;
+use crate::vex::VexWord;
 
 /// Whether and where a vulnerability is fixed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +103,8 @@ pub struct Finding {
     pub fix: FixState,
     /// The advisories that say so, sorted; never empty.
     pub advisories: Vec<AdvisoryMatch>,
+    /// What a supplier says of it.
+    pub vex: Option<VexWord>,
 }
 
 /// How far a result can be trusted. Anything but `Complete` is never shown as clean.

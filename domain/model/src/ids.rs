@@ -48,6 +48,10 @@ uuid_id! {
     JobId
 }
 uuid_id! {
+    /// One run of the scheduler over many images (UUIDv7, so ids sort by time).
+    RunId
+}
+uuid_id! {
     /// The client's own id of a request: the same id with the same body is the same request (AIP-155).
     RequestId
 }

@@ -48,6 +48,8 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 words! {
     /// A priority class of jobs. Ordered: the first is served first.
     Lane, "lane", {

@@ -9,7 +9,9 @@ mod finding;
 mod gap;
 mod ids;
 mod job;
+mod run;
 mod severity;
+mod vex;
 
 pub use component::{
     Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty,
@@ -17,6 +19,8 @@ pub use component::{
 pub use digest::{Digest, ImageDigest, InvalidDigest};
 pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix};
 pub use gap::{Gap, GapKind};
-pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, SnapshotId, TenantId, TraceId};
+pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, RunId, SnapshotId, TenantId, TraceId};
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
+pub use run::{RunImageState, RunKind, RunState};
 pub use severity::Severity;
+pub use vex::{Justification, VexStatus, VexWord};

@@ -46,7 +46,7 @@ fn said(kind: &str, note: String) -> [String; HEAD.len()] {
 fn finding(reported: &Reported) -> [String; HEAD.len()] {
     let finding = &reported.finding;
     let list = |texts: Vec<&str>| texts.join(" ");
-    let kind = if reported.ignored.is_some() { "suppressed" } else { "finding" };
+    let kind = if reported.is_suppressed() { "suppressed" } else { "finding" };
     [
         kind.to_owned(),
         finding.vulnerability.clone(),
@@ -62,7 +62,7 @@ fn finding(reported: &Reported) -> [String; HEAD.len()] {
         reported.epss.map(|(probability, _)| probability.to_string()).unwrap_or_default(),
         list(finding.advisories.iter().map(|a| a.advisory.as_str()).collect()),
         list(reported.locations.iter().map(|l| l.path.as_str()).collect()),
-        reported.ignored.as_ref().map(|i| format!("{} (until {})", i.reason, i.expires)).unwrap_or_default(),
+        reported.suppression().or_else(|| finding.vex.as_ref().map(crate::said)).unwrap_or_default(),
     ]
 }
 

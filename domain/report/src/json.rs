@@ -1,6 +1,6 @@
 //! The JSON report, by `report.schema.json`.
 
-use model::{Gap, GapKind, Location};
+use model::{Gap, GapKind, Location, VexWord};
 use serde_json::{Value, json};
 
 use crate::{Report, Reported};
@@ -11,7 +11,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Everything in one object.
 pub(crate) fn document(report: &Report) -> Value {
     let mut whole = head(report);
-    let (ignored, counted): (Vec<_>, Vec<_>) = report.findings.iter().partition(|f| f.ignored.is_some());
+    let (ignored, counted): (Vec<_>, Vec<_>) = report.findings.iter().partition(|f| f.is_suppressed());
     whole["findings"] = counted.into_iter().map(finding).collect();
     whole["suppressed"] = ignored.into_iter().map(finding).collect();
     whole
@@ -23,7 +23,7 @@ pub(crate) fn lines(report: &Report) -> String {
         value["kind"] = kind.into();
         format!("{value}\n")
     };
-    let kind = |f: &Reported| if f.ignored.is_some() { "suppressed" } else { "finding" };
+    let kind = |f: &Reported| if f.is_suppressed() { "suppressed" } else { "finding" };
     let findings = report.findings.iter().map(|f| tagged(kind(f), finding(f)));
     [tagged("report", head(report))].into_iter().chain(findings).collect()
 }
@@ -75,6 +75,19 @@ fn problem(Gap { kind, place, what }: &Gap) -> Value {
     json!({"state": kind.as_str(), "place": place, "what": what})
 }
 
+fn vex(word: &VexWord) -> Value {
+    json!({
+        "status": word.status.as_str(),
+        "held": word.held,
+        "justification": word.justification.map(model::Justification::as_str),
+        "detail": word.detail,
+        "issuer": word.issuer,
+        "document": word.document,
+        "statement": word.statement,
+        "score": word.score,
+    })
+}
+
 fn finding(reported: &Reported) -> Value {
     let finding = &reported.finding;
     let advisory = |a: &model::AdvisoryMatch| {
@@ -105,8 +118,13 @@ fn finding(reported: &Reported) -> Value {
         "advisories": finding.advisories.iter().map(advisory).collect::<Vec<_>>(),
         "locations": reported.locations.iter().map(location).collect::<Vec<_>>(),
     });
+    if let Some(word) = &finding.vex {
+        value["vex"] = vex(word);
+    }
     if let Some(ignored) = &reported.ignored {
         value["suppression"] = json!({"reason": ignored.reason, "expires": ignored.expires});
+    } else if let Some(reason) = reported.suppression() {
+        value["suppression"] = json!({"reason": reason, "expires": null});
     }
     value
 }

@@ -54,11 +54,8 @@ fn finding(xml: &mut Xml, reported: &Reported) -> std::io::Result<()> {
     let finding = &reported.finding;
     let name = format!("{} {} {}", finding.vulnerability, finding.package, finding.version);
     let case = element("testcase", &[("classname", finding.purl.as_str()), ("name", &name)]);
-    match &reported.ignored {
-        Some(ignored) => {
-            let message = format!("{} (until {})", ignored.reason, ignored.expires);
-            holding(xml, case, element("skipped", &[("message", &message)]), "")
-        }
+    match reported.suppression() {
+        Some(message) => holding(xml, case, element("skipped", &[("message", &message)]), ""),
         None => {
             let message = reported.line();
             let failure = element("failure", &[("type", finding.severity.as_str()), ("message", &message)]);

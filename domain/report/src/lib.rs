@@ -15,7 +15,7 @@ mod template;
 
 use std::time::Duration;
 
-use model::{Coverage, Digest, Finding, Gap, GapKind, Location, Origin};
+use model::{Coverage, Digest, Finding, Gap, GapKind, Location, Origin, VexWord};
 
 use ignore::Ignored;
 
@@ -170,7 +170,7 @@ impl Report {
 
     /// The findings that count.
     pub fn counted(&self) -> impl Iterator<Item = &Reported> {
-        self.findings.iter().filter(|reported| reported.ignored.is_none())
+        self.findings.iter().filter(|reported| !reported.is_suppressed())
     }
 
     /// Whether what it does not find may be taken for absent.
@@ -213,6 +213,24 @@ impl Reported {
         self.finding.fix.as_str()
     }
 
+    /// Whether it does not count: by a rule, or by what its supplier says.
+    pub fn is_suppressed(&self) -> bool {
+        self.ignored.is_some() || self.is_by_vex()
+    }
+
+    /// Whether it does not count for what its supplier says, and no rule is needed for it.
+    pub fn is_by_vex(&self) -> bool {
+        self.ignored.is_none() && self.finding.vex.as_ref().is_some_and(VexWord::suppresses)
+    }
+
+    /// Why it does not count, for people.
+    pub fn suppression(&self) -> Option<String> {
+        match &self.ignored {
+            Some(ignored) => Some(format!("{} (until {})", ignored.reason, ignored.expires)),
+            None => self.finding.vex.as_ref().filter(|word| word.suppresses()).map(said),
+        }
+    }
+
     /// What to do about it, for people.
     fn advice(&self) -> String {
         match self.fixed_versions() {
@@ -232,6 +250,14 @@ impl Reported {
         let Finding { vulnerability, purl, .. } = &self.finding;
         Digest::of(format!("{vulnerability}\n{purl}").as_bytes())
     }
+}
+
+/// What a supplier says, for people.
+pub fn said(word: &VexWord) -> String {
+    let why = word.justification.map(|why| format!(" ({})", why.as_str())).unwrap_or_default();
+    let detail = word.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let held = if word.held { "; it is contradicted, and a person has to decide" } else { "" };
+    format!("{}{why}{detail}, says {} in {}{held}", word.status.as_str(), word.issuer, word.document)
 }
 
 fn pretty(value: &serde_json::Value) -> String {

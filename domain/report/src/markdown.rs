@@ -33,9 +33,12 @@ pub(crate) fn document(report: &Report) -> String {
     if findings.len() > ROWS {
         out.push_str(&format!("\n{} more are not shown.\n", findings.len() - ROWS));
     }
-    let ignored = report.findings.len() - findings.len();
-    if ignored > 0 {
-        out.push_str(&format!("\n{ignored} ignored by rules.\n"));
+    let by_vex = report.findings.iter().filter(|reported| reported.is_by_vex()).count();
+    let ignored = report.findings.len() - findings.len() - by_vex;
+    for (number, by) in [(ignored, "ignored by rules"), (by_vex, "suppressed by VEX")] {
+        if number > 0 {
+            out.push_str(&format!("\n{number} {by}.\n"));
+        }
     }
     out.push_str(&format!("\nSnapshot {}\n", code(&report.snapshot)));
     out

@@ -97,9 +97,11 @@ fn result(report: &Report, reported: &Reported, numbers: &BTreeMap<&str, usize>)
             "exploited": reported.exploited,
         },
     });
-    if let Some(ignored) = &reported.ignored {
-        let until = format!("{} (until {})", ignored.reason, ignored.expires);
-        result["suppressions"] = json!([{"kind": "external", "status": "accepted", "justification": until}]);
+    if let Some(why) = reported.suppression() {
+        result["suppressions"] = json!([{"kind": "external", "status": "accepted", "justification": why}]);
+    }
+    if let Some(word) = &finding.vex {
+        result["properties"]["vex"] = word.status.as_str().into();
     }
     result
 }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use model::{
-    AdvisoryMatch, Coverage, Digest, Finding, FixState, Gap, GapKind, Location, NoFix, Purl, Severity,
+    AdvisoryMatch, Coverage, Digest, Finding, FixState, Gap, GapKind, Justification, Location, NoFix, Purl,
+    Severity, VexStatus, VexWord,
 };
 use serde_json::Value;
 
@@ -26,6 +27,7 @@ pub(crate) fn finding() -> Reported {
             severity: Severity::High,
             fix: FixState::Fixed(vec!["0.21.2".to_owned()]),
             advisories: vec![advisory],
+            vex: None,
         },
         locations: vec![Location { layer: 1, path: "app/node_modules/axios/package.json".to_owned() }],
         exploited: false,
@@ -72,6 +74,22 @@ fn report(findings: Vec<Reported>, coverage: Coverage) -> Report {
     }
 }
 
+/// A finding of which a supplier says this.
+fn said(status: VexStatus, held: bool) -> Reported {
+    let mut reported = finding();
+    reported.finding.vex = Some(VexWord {
+        status,
+        held,
+        justification: Some(Justification::VulnerableCodeNotPresent),
+        detail: Some("it is not built".to_owned()),
+        issuer: "acme".to_owned(),
+        document: "https://acme.example/1".to_owned(),
+        statement: "s".to_owned(),
+        score: 7_000,
+    });
+    reported
+}
+
 fn ignored() -> Reported {
     let ignored = Ignored { reason: "not reached".to_owned(), expires: "2027-01-01".to_owned() };
     Reported { ignored: Some(ignored), ..finding() }
@@ -85,12 +103,19 @@ fn json(report: &Report, format: Format) -> Value {
 fn json_is_as_its_schema_says() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
-    let report = report(vec![finding(), hostile(), ignored()], Coverage::Partial);
+    let affected = said(VexStatus::Affected, false);
+    let report = report(
+        vec![finding(), hostile(), ignored(), affected, said(VexStatus::Fixed, false)],
+        Coverage::Partial,
+    );
     let document = json(&report, Format::Json);
     let wrong: Vec<_> = schema.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path)).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
-    assert_eq!(document["findings"].as_array().map(Vec::len), Some(2));
+    assert_eq!(document["findings"].as_array().map(Vec::len), Some(3));
     assert_eq!(document["suppressed"][0]["suppression"]["reason"], "not reached");
+    assert_eq!(document["findings"][2]["vex"]["status"], "affected");
+    assert_eq!(document["suppressed"][1]["vex"]["issuer"], "acme");
+    assert_eq!(document["suppressed"][1]["suppression"]["expires"], Value::Null);
     let mut broken = document;
     broken["findings"][0]["severity"] = "bad".into();
     assert!(!schema.is_valid(&broken));
@@ -122,6 +147,21 @@ fn sarif_has_a_rule_for_each_vulnerability_and_a_result_for_each_finding() {
     assert_eq!(uri, "./a%20b/c:d%3Fe%23f");
     assert_eq!(results[2]["suppressions"][0]["status"], "accepted");
     assert_eq!(run["invocations"][0]["executionSuccessful"], true);
+}
+
+#[test]
+fn what_a_supplier_says_counts_unless_a_person_has_to_decide() {
+    let all = vec![said(VexStatus::NotAffected, false), said(VexStatus::NotAffected, true), finding()];
+    let report = report(all, Coverage::Complete);
+    assert_eq!(report.counted().count(), 2);
+    let run = &json(&report, Format::Sarif)["runs"][0]["results"];
+    let why =
+        "not_affected (vulnerable_code_not_present): it is not built, says acme in https://acme.example/1";
+    assert_eq!(run[0]["suppressions"][0]["justification"], why);
+    assert_eq!(run[1]["suppressions"], Value::Null);
+    assert!(report.write(Format::Csv).contains(why) && report.write(Format::Junit).contains(why));
+    let markdown = report.write(Format::Markdown);
+    assert!(markdown.contains("\n1 suppressed by VEX.\n"), "{markdown}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::key::Key;
 
-pub use crate::range::{Event, Interval, InvalidRange, Range};
+pub use crate::range::{End, Event, Interval, InvalidRange, Range};
 
 /// The longest version text that is read, in bytes. A longer one is an [`InvalidVersion`].
 pub const VERSION_BYTES_MAX: usize = 255;

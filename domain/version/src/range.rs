@@ -47,10 +47,14 @@ pub struct Interval {
     to: End,
 }
 
+/// Where affected versions end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
+pub enum End {
+    /// This one is not affected any more.
     Before(Version),
+    /// This one is the last.
     Through(Version),
+    /// All that follow are affected.
     Never,
 }
 
@@ -83,6 +87,16 @@ impl Range {
         Ok(Self { intervals: intervals.collect(), fixed: fixed.into() })
     }
 
+    /// A range that was taken apart, from what [`Self::intervals`] and [`Self::fixed`] told.
+    pub fn from_parts(intervals: Vec<Interval>, fixed: Vec<Version>) -> Self {
+        Self { intervals: intervals.into(), fixed: fixed.into() }
+    }
+
+    /// The versions that it calls fixed, lowest first.
+    pub fn fixed(&self) -> &[Version] {
+        &self.fixed
+    }
+
     /// What it holds, lowest first.
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals
@@ -100,6 +114,21 @@ impl Range {
 }
 
 impl Interval {
+    /// From the first affected version, where not all before are, to the end.
+    pub const fn new(from: Option<Version>, to: End) -> Self {
+        Self { from, to }
+    }
+
+    /// The first affected version; `None` is before every version.
+    pub const fn from(&self) -> Option<&Version> {
+        self.from.as_ref()
+    }
+
+    /// Where it ends.
+    pub const fn to(&self) -> &End {
+        &self.to
+    }
+
     fn contains(&self, version: &Version) -> bool {
         self.from.as_ref().is_none_or(|from| version >= from)
             && match &self.to {

@@ -231,6 +231,7 @@ pub(super) fn ignore(input: &[u8]) {
         severity: Severity::High,
         fix: FixState::NotFixed(None),
         advisories: Vec::new(),
+        vex: None,
     };
     let at = [Location { layer: 0, path: "usr/x".to_owned() }];
     if let Some(ignored) = rules.ignore(&finding, &at, time::Date::MIN) {

@@ -28,6 +28,10 @@ area! {
     common, "starling.common.v1"
 }
 area! {
+    /// Advisories: revisions, snapshots, what changed.
+    advisory, "starling.advisory.v1"
+}
+area! {
     /// The cluster: nodes, the ring, draining.
     cluster, "starling.cluster.v1"
 }
@@ -44,6 +48,10 @@ area! {
     image, "starling.image.v1"
 }
 area! {
+    /// Whom a vulnerability concerns.
+    impact, "starling.impact.v1"
+}
+area! {
     /// Jobs.
     job, "starling.job.v1"
 }
@@ -52,6 +60,14 @@ area! {
     queue, "starling.queue.v1"
 }
 area! {
+    /// Runs of the scheduler, and schedules.
+    run, "starling.run.v1"
+}
+area! {
     /// Tenants and quotas.
     tenant, "starling.tenant.v1"
+}
+area! {
+    /// Verdicts over time.
+    verdict, "starling.verdict.v1"
 }

@@ -65,12 +65,17 @@ impl ErrorReason {
             | Self::ImageNotFound
             | Self::VerdictNotFound
             | Self::FeedNotFound
+            | Self::AdvisoryNotFound
             | Self::NodeNotFound
             | Self::DeadLetterNotFound
+            | Self::RunNotFound
+            | Self::ScheduleNotFound
+            | Self::RunFinished
             | Self::TenantExists
             | Self::FeedExists
             | Self::JobFinished
             | Self::NodeState
+            | Self::FeedState
             | Self::Conflict => self.state_guide(),
             Self::BlobMissing
             | Self::BlobDigestMismatch
@@ -185,11 +190,25 @@ impl ErrorReason {
                 "evaluate it: starling submit IMAGE --wait",
             ),
             Self::FeedNotFound => guide(Code::NotFound, "No such feed.", "list them: starling feeds list"),
+            Self::AdvisoryNotFound => guide(
+                Code::NotFound,
+                "No feed has such an advisory, or speaks of such a vulnerability.",
+                "see what the feeds hold: starling feeds list",
+            ),
             Self::NodeNotFound => guide(Code::NotFound, "No such node.", "list them: starling cluster nodes"),
             Self::DeadLetterNotFound => guide(
                 Code::NotFound,
                 "No such dead letter; perhaps it was requeued or discarded.",
                 "list them: starling queue dead-letters list",
+            ),
+            Self::RunNotFound => guide(Code::NotFound, "No such run.", "list them: starling runs list"),
+            Self::ScheduleNotFound => {
+                guide(Code::NotFound, "No such schedule.", "list them: starling schedules list")
+            }
+            Self::RunFinished => guide(
+                Code::FailedPrecondition,
+                "The run has ended and cannot be changed.",
+                "look at its result: starling runs get RUN",
             ),
             Self::TenantExists => {
                 guide(Code::AlreadyExists, "Another tenant has this name.", "choose another name")
@@ -206,6 +225,11 @@ impl ErrorReason {
                 Code::FailedPrecondition,
                 "The node's state does not allow this.",
                 "look at it: starling cluster nodes",
+            ),
+            Self::FeedState => guide(
+                Code::FailedPrecondition,
+                "The feed's state does not allow this: it is paused or pinned, or lives of bundles alone.",
+                "look at it: starling feeds get FEED; resume or unpin it first",
             ),
             _ => guide(
                 Code::Aborted,

@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use model::{Digest, FeedId, SnapshotId};
 use sqlx::{AssertSqlSafe, PgPool};
+use store::feed_control::Fault;
 use store::feeds::{self, Counts, Feed, NewFeed, Observed, Refresh, Unreadable};
 use store::{Error, Fence, observations};
 
 use crate::fixture::World;
 
-struct Scene {
-    world: World,
-    feed: FeedId,
-    fence: Fence,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) feed: FeedId,
+    pub(crate) fence: Fence,
 }
 
 impl Scene {
-    async fn new(owner: PgPool) -> Self {
+    pub(crate) async fn new(owner: PgPool) -> Self {
         let world = World::new(owner).await;
         let node = world.node("n1").await;
         let fence = world.claim(node, 9).await;
@@ -34,12 +35,12 @@ impl Scene {
         Self { world, feed, fence }
     }
 
-    async fn begin(&self) -> Refresh {
+    pub(crate) async fn begin(&self) -> Refresh {
         feeds::begin(&self.world.store, self.fence, &self.feed).await.unwrap()
     }
 
     /// A whole refresh that lists exactly these.
-    async fn refresh(&self, listed: &[(&str, &str)]) -> (Counts, feeds::Finished) {
+    pub(crate) async fn refresh(&self, listed: &[(&str, &str)]) -> (Counts, feeds::Finished) {
         let refresh = self.begin().await;
         let counts = feeds::ingest(&self.world.store, &refresh, &batch(listed)).await.unwrap();
         let ids: Vec<String> = listed.iter().map(|(id, _)| (*id).to_owned()).collect();
@@ -47,12 +48,26 @@ impl Scene {
         (counts, finished)
     }
 
-    async fn stored(&self) -> Feed {
+    pub(crate) async fn stored(&self) -> Feed {
         let mut tx = self.world.store.fleet().await.unwrap();
         feeds::get(&mut tx, &self.feed).await.unwrap()
     }
 
-    async fn as_of(&self, snapshot: i64) -> Vec<(String, String)> {
+    /// What has to be changed in one snapshot to come to another.
+    async fn changed(&self, from: i64, to: i64) -> Vec<(String, Option<String>)> {
+        let mut reader = observations::changed_between(&self.world.store, SnapshotId(from), SnapshotId(to));
+        let mut all = Vec::new();
+        loop {
+            let page = reader.next_page(2).await.unwrap();
+            if page.is_empty() {
+                return all;
+            }
+            let text = |document: Vec<u8>| String::from_utf8(document).unwrap();
+            all.extend(page.into_iter().map(|o| (o.advisory_id, o.document.map(text))));
+        }
+    }
+
+    pub(crate) async fn as_of(&self, snapshot: i64) -> Vec<(String, String)> {
         let mut reader = observations::current(&self.world.store, SnapshotId(snapshot), None);
         let mut all = Vec::new();
         loop {
@@ -65,7 +80,7 @@ impl Scene {
     }
 }
 
-fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
+pub(crate) fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
     listed
         .iter()
         .map(|(id, text)| Observed {
@@ -76,7 +91,7 @@ fn batch(listed: &[(&str, &str)]) -> Vec<Observed> {
         .collect()
 }
 
-fn pairs(listed: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(listed: &[(&str, &str)]) -> Vec<(String, String)> {
     listed.iter().map(|(id, text)| ((*id).to_owned(), (*text).to_owned())).collect()
 }
 
@@ -119,6 +134,33 @@ async fn each_snapshot_keeps_what_was_listed_then(owner: PgPool) {
 }
 
 #[sqlx::test]
+async fn what_differs_between_two_snapshots_leads_from_each_to_the_other(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two"), ("A-3", "three"), ("A-5", "five")]).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two!"), ("A-4", "four"), ("A-5", "five")]).await;
+    scene.refresh(&[("A-1", "one"), ("A-2", "two"), ("A-3", "three"), ("A-5", "five!")]).await;
+    let expected = |listed: &[(&str, &str)]| -> Vec<(String, Option<String>)> {
+        listed
+            .iter()
+            .map(|(id, text)| ((*id).to_owned(), (!text.is_empty()).then(|| (*text).to_owned())))
+            .collect()
+    };
+    let forth = expected(&[("A-2", "two!"), ("A-3", ""), ("A-4", "four")]);
+    assert_eq!(scene.changed(1, 2).await, forth);
+    assert_eq!(scene.changed(2, 1).await, expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", "")]));
+    // What has come and gone meanwhile may be told again; it is told as it stands.
+    let far = expected(&[("A-2", "two"), ("A-3", "three"), ("A-4", ""), ("A-5", "five!")]);
+    assert_eq!(scene.changed(1, 3).await, far);
+    assert_eq!(scene.changed(3, 1).await[3], ("A-5".to_owned(), Some("five".to_owned())));
+    assert_eq!(scene.changed(3, 3).await, []);
+    assert_eq!(scene.changed(1, 0).await.len(), 4);
+    let mut tx = scene.world.store.fleet().await.unwrap();
+    let mut at_most =
+        async |a, b| observations::changed_at_most(&mut tx, SnapshotId(a), SnapshotId(b)).await.unwrap();
+    assert_eq!((at_most(1, 2).await, at_most(3, 1).await, at_most(2, 2).await), (3, 7, 0));
+}
+
+#[sqlx::test]
 async fn of_several_with_one_id_the_last_counts(owner: PgPool) {
     let scene = Scene::new(owner).await;
     let (counts, _) = scene.refresh(&[("A-1", "old"), ("A-1", "new")]).await;
@@ -151,11 +193,11 @@ async fn a_failed_refresh_comes_again_after_a_while(owner: PgPool) {
     let scene = Scene::new(owner).await;
     assert!(scene.stored().await.due, "a new feed is due");
     let refresh = scene.begin().await;
-    feeds::failed(&scene.world.store, &refresh, "connection refused").await.unwrap();
+    feeds::failed(&scene.world.store, &refresh, Fault::Failed, "connection refused").await.unwrap();
     let feed = scene.stored().await;
     assert_eq!((feed.failures, feed.last_error.as_deref(), feed.due), (1, Some("connection refused"), false));
     let mut tx = scene.world.store.fleet().await.unwrap();
-    let revision = feeds::request_refresh(&mut tx, &scene.feed).await.unwrap();
+    let revision = feeds::request_refresh(&mut tx, &scene.feed, false).await.unwrap();
     tx.commit().await.unwrap();
     let feed = scene.stored().await;
     assert_eq!((feed.revision, feed.due), (revision, true), "who asks does not wait for the back-off");
@@ -183,7 +225,7 @@ async fn an_old_owner_of_the_feed_ingests_nothing(owner: PgPool) {
     let refused = [
         feeds::ingest(store, &refresh, &batch(&[("A-1", "one")])).await.map(|_| ()),
         feeds::finish(store, &refresh, None, None).await.map(|_| ()),
-        feeds::failed(store, &refresh, "x").await,
+        feeds::failed(store, &refresh, Fault::Failed, "x").await,
     ];
     for outcome in refused {
         assert!(matches!(outcome, Err(Error::Fenced { entity: "feed" })), "{outcome:?}");

@@ -1,19 +1,23 @@
 //! A migrated database with the application's own, unprivileged pool; and short ways to fill it.
 
+use std::collections::HashSet;
+
 use advisory::Ecosystem;
 use evaluation::impact::{Indexed, Package};
+use evaluation::{Basis, Cause, CauseKind, findings_digest};
 use model::{
     AdvisoryMatch, Component, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, NoFix,
     PackageKind, Purl, RequestId, Severity, SnapshotId, TenantId,
 };
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::effects::{self, Applied, Effect, Evaluation};
+use store::evaluations::Before;
 use store::images::{Layer, NewImage};
 use store::jobs::{self, Job, Submission, SubmitRefusal, Submitted};
 use store::members::{Joined, NewNode};
 use store::tenants::Quota;
 use store::work::{Claim, Claimed, Extracted};
-use store::{Bell, Error, Fence, Store, images, members, outbox, tenants, work};
+use store::{Bell, Error, Fence, Store, evaluations, images, members, outbox, tenants, work};
 use uuid::Uuid;
 
 pub(crate) struct World {
@@ -133,9 +137,28 @@ impl World {
         let (job, work) = self.dispatched(tenant, &image, fence).await;
         let claimed = self.claimed(tenant, work, generation).await;
         work::complete(&self.store, &claimed.hold, &sbom(seed)).await.unwrap();
-        let evaluation = evaluation(tenant, &image, fence, 1, 2, vec![job]);
+        let evaluation = self.following(evaluation(tenant, &image, fence, 1, 2, vec![job])).await;
         self.apply(Effect::SaveEvaluation(Box::new(evaluation))).await.unwrap();
         job
+    }
+
+    /// The evaluation as one that follows the image's last verdict.
+    pub(crate) async fn following(&self, mut evaluation: Evaluation) -> Evaluation {
+        let mut tx = self.store.tenant(evaluation.tenant).await.unwrap();
+        let inputs = evaluations::inputs(&mut tx, &evaluation.image).await.unwrap();
+        let Some(last) = inputs.last else { return evaluation };
+        let known = HashSet::new();
+        evaluation.before = evaluations::before(&mut tx, &evaluation.image, &last, &known).await.unwrap();
+        let old: Vec<_> = evaluation.before.findings.iter().map(|f| f.finding.clone().unwrap()).collect();
+        evaluation.changes = ::evaluation::changes(&old, &evaluation.findings, |_| false);
+        let now = Basis {
+            sbom: inputs.sbom_digest,
+            snapshot: evaluation.snapshot,
+            coverage: evaluation.coverage,
+            findings: evaluation.findings_digest.clone(),
+        };
+        evaluation.cause = Cause::of(Some(&last.basis), &now, vec![]);
+        evaluation
     }
 
     /// Runs statements as the owner.
@@ -238,8 +261,11 @@ pub(crate) fn evaluation(
         revision,
         snapshot: SnapshotId(0),
         coverage: Coverage::Complete,
-        findings_digest: digest(&format!("{findings} findings")),
+        findings_digest: findings_digest(&(0..findings).map(finding).collect::<Vec<_>>()),
         findings: (0..findings).map(finding).collect(),
+        before: Before::default(),
+        cause: Cause { kinds: vec![CauseKind::Scan], advisories: vec![], more_advisories: 0 },
+        changes: vec![],
         jobs,
     }
 }
@@ -265,5 +291,6 @@ pub(crate) fn finding(i: usize) -> Finding {
             fixed_versions: vec!["2.0.0".to_owned()],
             no_fix,
         }],
+        vex: None,
     }
 }

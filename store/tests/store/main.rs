@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod aoc;
+mod deltas;
+mod feed_control;
 mod feeds;
 mod fence;
 mod fixture;
@@ -11,7 +14,10 @@ mod members;
 mod motion;
 mod objects;
 mod outbox;
+mod replay;
+mod runs;
 mod schema;
 mod submitting;
 mod tokens;
+mod verdicts;
 mod walls;

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use store::effects::{self, Effect, SavedVerdict};
 use store::jobs::{self, Cancelled, Timeline};
 use store::work::{self, Claim, Failed, Failure, Keep, StopReason};
-use store::{Error, Fence, admission, dead_letters, evaluations, findings, images, lanes, sweep};
+use store::{Error, Fence, admission, dead_letters, evaluations, findings, images, lanes, sweep, verdicts};
 use uuid::Uuid;
 
 use crate::fixture::{World, digest, evaluation, finding, sbom, submission};
@@ -35,6 +35,7 @@ impl Scene {
 
     async fn save(&self, image: &ImageDigest, revision: i64, count: usize, jobs: Vec<JobId>) -> SavedVerdict {
         let saved = evaluation(self.tenant, image, self.fence, revision, count, jobs);
+        let saved = self.world.following(saved).await;
         self.world.apply(Effect::SaveEvaluation(Box::new(saved))).await.unwrap().verdict.unwrap()
     }
 
@@ -141,7 +142,8 @@ async fn findings_are_listed_worst_first_page_by_page(owner: PgPool) {
     let mut tx = world.store.tenant(tenant).await.unwrap();
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
-        let page = findings::of_image(&mut tx, &image, &findings::Filter::default(), after, 6).await.unwrap();
+        let page =
+            findings::of_verdict(&mut tx, &image, 2, &findings::Filter::default(), after, 6).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.cursor);
         listed.extend(page.into_iter().map(|l| l.finding));
@@ -150,22 +152,28 @@ async fn findings_are_listed_worst_first_page_by_page(owner: PgPool) {
     expected.sort_by_key(|f| std::cmp::Reverse(f.severity)); // stable, so the verdict's order within
     assert_eq!(listed, expected);
     let bad = findings::Filter { min_severity: Severity::High, fixed_only: true, exactly: None };
-    let bad = findings::of_image(&mut tx, &image, &bad, None, 50).await.unwrap();
+    let bad = findings::of_verdict(&mut tx, &image, 2, &bad, None, 50).await.unwrap();
     assert_eq!(bad.len(), expected.iter().filter(|f| f.severity == Severity::High).count(), "4 is even");
     let one = findings::Filter { exactly: Some("GHSA-3".into()), ..findings::Filter::default() };
-    assert_eq!(findings::of_image(&mut tx, &image, &one, None, 50).await.unwrap()[0].finding, finding(3));
-    let verdict = evaluations::last_verdict(&mut tx, &image).await.unwrap().unwrap();
-    assert_eq!(verdict.counts, findings::counts(&mut tx, &image).await.unwrap());
+    assert_eq!(
+        findings::of_verdict(&mut tx, &image, 2, &one, None, 50).await.unwrap()[0].finding,
+        finding(3)
+    );
+    let verdict = verdicts::last(&mut tx, &image).await.unwrap().unwrap();
+    let counted = |s: &Severity| u32::try_from(expected.iter().filter(|f| f.severity == *s).count()).unwrap();
+    assert_eq!(verdict.counts, Severity::ALL.map(|s| (s, counted(&s))));
+    assert_eq!(findings::all(&mut tx, &image, 2).await.unwrap(), (0..20).map(finding).collect::<Vec<_>>());
     assert_eq!(verdict.version, 2);
 }
 
 #[sqlx::test]
-async fn an_unchanged_evaluation_writes_no_verdict_and_no_finding(owner: PgPool) {
+async fn an_unchanged_evaluation_writes_no_verdict_and_no_fact(owner: PgPool) {
     let scene = Scene::new(owner).await;
     let (world, tenant) = (&scene.world, scene.tenant);
     world.scanned(tenant, "x", scene.node, scene.fence).await;
     let image = ImageDigest::new(digest("x"));
-    let rows = "select (select count(*) from scanner.verdict) + sum(xmin::text::bigint)::bigint from scanner.finding";
+    let rows =
+        "select (select count(*) from scanner.verdict) + sum(xmin::text::bigint)::bigint from scanner.fact";
     let before = world.number(rows).await;
     // The image has an SBOM, so a second job needs no extraction.
     let job = world.submit(tenant, &image).await;
@@ -181,6 +189,7 @@ async fn an_unchanged_evaluation_writes_no_verdict_and_no_finding(owner: PgPool)
     // Other coverage is another verdict, but the same findings stay.
     let mut partial = evaluation(tenant, &image, fence, 1, 2, vec![]);
     partial.coverage = Coverage::Partial;
+    let partial = world.following(partial).await;
     let applied = world.apply(Effect::SaveEvaluation(Box::new(partial))).await.unwrap();
     assert_eq!(applied.verdict, Some(SavedVerdict { version: 2, changed: true }));
     assert_eq!(world.number(rows).await, before + 1);
@@ -196,7 +205,7 @@ async fn an_evaluation_of_an_older_revision_is_refused(owner: PgPool) {
     let old = evaluation(tenant, &image, fence, 1, 5, vec![]);
     let refused = world.apply(Effect::SaveEvaluation(Box::new(old))).await;
     assert!(matches!(refused, Err(Error::Stale { entity: "image" })), "{refused:?}");
-    assert_eq!(world.number("select count(*) from scanner.finding").await, 2);
+    assert_eq!(world.number("select count(*) from scanner.fact").await, 2);
 }
 
 #[sqlx::test]
@@ -207,18 +216,18 @@ async fn one_refused_effect_does_not_disturb_the_others(owner: PgPool) {
     let image = ImageDigest::new(digest("x"));
     let (one, two) = (world.submit(tenant, &image).await, world.submit(tenant, &image).await);
     let old = Fence { epoch: fence.epoch - 1, ..fence };
-    let mut impossible = evaluation(tenant, &image, fence, 1, 1, vec![]);
-    impossible.findings_digest = digest("new");
-    impossible.snapshot = model::SnapshotId(i64::MIN);
-    impossible.findings = vec![finding(1), finding(2)];
-    impossible.findings[0].vulnerability = "nul \0 is mended".to_owned();
+    let mut odd = evaluation(tenant, &image, fence, 1, 1, vec![]);
+    odd.findings_digest = digest("new");
+    odd.findings = vec![finding(1), finding(2)];
+    odd.findings[1].vulnerability = "nul \0 is kept".to_owned();
+    let odd = world.following(odd).await;
     let answers = effects::apply(
         &world.store,
         vec![
             Effect::Admit { tenant, fence, jobs: vec![one] },
             Effect::Admit { tenant, fence: old, jobs: vec![two] },
             Effect::SaveEvaluation(Box::new(evaluation(tenant, &image, fence, 99, 1, vec![]))),
-            Effect::SaveEvaluation(Box::new(impossible)),
+            Effect::SaveEvaluation(Box::new(odd.clone())),
             Effect::Admit { tenant, fence, jobs: vec![two, one] },
         ],
     )
@@ -229,6 +238,8 @@ async fn one_refused_effect_does_not_disturb_the_others(owner: PgPool) {
     assert!(matches!(answers[2], Err(Error::Stale { .. })), "{answers:?}");
     assert!(answers[3].as_ref().unwrap().verdict.unwrap().changed);
     assert_eq!(answers[4].as_ref().unwrap().moved, 1, "one had been admitted, two had not");
+    let mut tx = world.store.tenant(tenant).await.unwrap();
+    assert_eq!(findings::all(&mut tx, &image, 2).await.unwrap(), odd.findings);
 }
 
 #[sqlx::test]
@@ -238,15 +249,16 @@ async fn a_value_the_schema_refuses_takes_only_itself_down(owner: PgPool) {
     world.scanned(tenant, "x", scene.node, fence).await;
     let image = ImageDigest::new(digest("x"));
     let job = world.submit(tenant, &image).await;
-    world.sql("alter table scanner.finding add check (package <> 'poison')").await;
+    world.sql("alter table scanner.fact add check (package <> 'poison')").await;
     let mut poisoned = evaluation(tenant, &image, fence, 1, 5, vec![]);
-    poisoned.findings[0].package = "poison".to_owned();
+    poisoned.findings[4].package = "poison".to_owned();
+    poisoned.before.version = 1;
     let batch =
         vec![Effect::SaveEvaluation(Box::new(poisoned)), Effect::Admit { tenant, fence, jobs: vec![job] }];
     let answers = effects::apply(&world.store, batch).await.unwrap();
     assert!(matches!(answers[0], Err(Error::Conflict { .. })), "{answers:?}");
     assert_eq!(answers[1].as_ref().unwrap().moved, 1);
-    assert_eq!(world.number("select count(*) from scanner.finding").await, 2, "the old findings stay");
+    assert_eq!(world.number("select count(*) from scanner.fact").await, 2, "the old findings stay");
 }
 
 #[sqlx::test]

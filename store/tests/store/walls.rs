@@ -18,9 +18,16 @@ const SHARED: &[&str] = &[
     "scanner.component",
     "scanner.component_key",
     "scanner.layer_content",
+    "scheduler.cursor",
+    "scheduler.run",
+    "scheduler.schedule",
+    "vuln.alias",
+    "vuln.difference",
     "vuln.feed",
+    "vuln.feed_order",
     "vuln.latest",
     "vuln.observation",
+    "vuln.origin",
     "vuln.quarantine",
     "vuln.snapshot",
 ];
@@ -35,7 +42,7 @@ async fn tenant_tables(owner: &PgPool) -> Vec<String> {
         owner,
         "select table_schema || '.' || table_name from information_schema.columns
          where column_name = 'tenant_id' and table_schema in
-             ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator') order by 1",
+             ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler') order by 1",
     )
     .await
 }
@@ -61,6 +68,7 @@ async fn fill(world: &World, tenant: TenantId, generation: i64) {
     let request = model::RequestId::from_uuid(uuid::Uuid::now_v7());
     requests::remember(&mut tx, "PutImage", request, b"hash", b"answer").await.unwrap();
     tx.commit().await.unwrap();
+    crate::runs::sweep_of(world, fence, tenant).await;
 }
 
 #[sqlx::test]
@@ -149,7 +157,7 @@ async fn every_table_is_walled_in_or_known_to_be_shared(owner: PgPool) {
     let open = texts(
         &owner,
         "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where c.relkind in ('r', 'p') and n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator')
+         where c.relkind in ('r', 'p') and n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler')
            and not (c.relrowsecurity and c.relforcerowsecurity
                     and exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'own_tenant'))
          order by 1",
@@ -183,7 +191,7 @@ async fn nothing_runs_with_the_owners_rights_but_what_is_listed(owner: PgPool) {
     let definers = texts(
         &owner,
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator') and p.prosecdef order by 1",
+         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler') and p.prosecdef order by 1",
     )
     .await;
     assert_eq!(
@@ -199,7 +207,7 @@ async fn nothing_runs_with_the_owners_rights_but_what_is_listed(owner: PgPool) {
     let loose = texts(
         &owner,
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator')
+         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler')
            and (p.prosecdef and p.proconfig is null
                 or has_function_privilege('starling_app', p.oid, 'execute'))",
     )

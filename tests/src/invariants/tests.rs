@@ -26,14 +26,14 @@ const HEALTHY: &str = "
                                evaluated_revision, sbom_digest, last_verdict)
     values ('00000000-0000-0000-0000-00000000000a', 'sha256:' || repeat('1', 64), '', '', 'sha256:' || repeat('c', 64),
             1, 1, 1, 'sha256:' || repeat('5', 64), 1);
+    insert into scanner.fact (tenant_id, digest, document, vulnerability, aliases, package, severity, fixed)
+    select '00000000-0000-0000-0000-00000000000a', sha256(document), document, 'v', '{}', 'p', 5, false
+    from (values ('{}'::bytea), ('{1}'::bytea)) f(document);
     insert into scanner.verdict (tenant_id, image_digest, version, revision, snapshot_id, coverage, findings_digest,
-                                 sbom_digest, counts)
+                                 sbom_digest, counts, facts, cause)
     values ('00000000-0000-0000-0000-00000000000a', 'sha256:' || repeat('1', 64), 1, 1, 3, 'complete',
-            'sha256:' || repeat('f', 64), 'sha256:' || repeat('5', 64), '{0,0,0,0,0,1}');
-    insert into scanner.finding (tenant_id, image_digest, ordinal, vulnerability, aliases, purl, package, version,
-                                 severity, fixed_versions, advisories)
-    values ('00000000-0000-0000-0000-00000000000a', 'sha256:' || repeat('1', 64), 0, 'v', '{}', 'p', 'p', '1', 5, '{}',
-            '[]');
+            'sha256:' || encode(sha256('[{},{1}]'), 'hex'), 'sha256:' || repeat('5', 64), '{0,0,0,0,0,2}',
+            array(select fact_id from scanner.fact order by fact_id), '{}');
     insert into orchestrator.job (tenant_id, job_id, request_id, request_hash, kind, lane, image_digest, state, stage,
                                   events, verdict, admitted_at, ended_at)
     values ('00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-0000000000b1',
@@ -46,7 +46,7 @@ const HEALTHY: &str = "
                  (4, 'evaluating', 'done', 1)) e(seq, stage, state, attempt);";
 
 /// For each invariant, by the beginning of its name, what breaks it.
-const PLANTED: [(&str, &str); 18] = [
+const PLANTED: [(&str, &str); 19] = [
     ("a job that ended", "update orchestrator.job_event set state = 'evaluating' where seq = 4"),
     ("the events of a job", "update orchestrator.job_event set seq = 9 where seq = 4"),
     (
@@ -68,7 +68,8 @@ const PLANTED: [(&str, &str); 18] = [
         "insert into scanner.verdict select tenant_id, image_digest, 2, revision, snapshot_id - 1, 'partial',
                                             findings_digest, sbom_digest, counts from scanner.verdict",
     ),
-    ("the findings of an image", "delete from scanner.finding"),
+    ("every verdict keeps", "update scanner.verdict set facts = array[facts[2], facts[1]]"),
+    ("the last verdict of an image", "update scanner.image set last_verdict = 2"),
     ("a job that is done", "update orchestrator.job set verdict = 2"),
     ("the counters of a tenant", "update orchestrator.tenant_load set inflight = 1"),
     ("a partition's epochs", "update cluster.partition set epoch = 3 where partition = 7"),
@@ -99,7 +100,7 @@ const PLANTED: [(&str, &str); 18] = [
 #[tokio::test]
 async fn each_invariant_sees_what_breaks_it_and_none_complains_of_health() {
     let home = tempfile::tempdir().unwrap();
-    let postgres = Postgres::start(home.path()).await;
+    let postgres = Postgres::start(home.path(), false).await;
     let server = Truth::new(postgres.owner_url("postgres"));
     server.run("create database healthy").await;
     store::Store::migrate(&postgres.owner_url("healthy")).await.unwrap();

@@ -1,34 +1,24 @@
-//! A folder of OSV files: `*.json` holds one record, `*.jsonl` and `*.jsonl.zst` one in each line.
+//! A folder of files: `*.json` holds one record, `*.jsonl` one in each line, each of them also packed.
 //!
 //! Files are read in the order of their names, one open at a time. Other files and sub-folders are
 //! not looked at.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use advisory::jsonl::{self, Content, Lines};
-
+use super::document::{self, Kind, Lines};
+use super::packing::{self, Stream};
 use super::{Error, Limits, Record};
-
-/// Frames that ask for more memory than this (2^27 bytes) are refused.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Walks a folder.
 pub struct Folder {
     limits: Limits,
     files: vec::IntoIter<PathBuf>,
-    open: Option<Open>,
+    open: Option<Lines>,
     records: u64,
     bytes: u64,
     over: bool,
-}
-
-/// A file of many records.
-struct Open {
-    name: String,
-    lines: Lines<Box<dyn BufRead + Send>>,
 }
 
 impl Folder {
@@ -38,7 +28,7 @@ impl Folder {
         let mut files = Vec::new();
         for entry in fs::read_dir(&path).map_err(Error::unreadable(&place))? {
             let file = entry.map_err(Error::unreadable(&place))?.path();
-            if kind(&file).is_none() || !file.is_file() {
+            if document::kind(&name(&file)).is_none() || !file.is_file() {
                 continue;
             }
             files.push(file);
@@ -54,27 +44,37 @@ impl Folder {
     fn step(&mut self) -> Result<Option<Record>, Error> {
         loop {
             if let Some(open) = &mut self.open {
-                match open.next(&self.limits)? {
-                    Some(record) => return self.counted(record).map(Some),
+                match open.next() {
+                    Some(record) => return self.counted(record?).map(Some),
                     None => self.open = None,
                 }
             }
             let Some(path) = self.files.next() else { return Ok(None) };
-            let name = name(&path);
-            let file = File::open(&path).map_err(Error::unreadable(&name))?;
-            let reader: Box<dyn BufRead + Send> = match kind(&path) {
-                Some(Kind::Single) => {
-                    let record = single(name, file, &self.limits)?;
-                    return self.counted(record).map(Some);
-                }
-                Some(Kind::Lines) => Box::new(BufReader::new(file)),
-                Some(Kind::PackedLines) => {
-                    Box::new(BufReader::new(unpack(file).map_err(Error::unreadable(&name))?))
-                }
-                None => continue,
-            };
-            self.open = Some(Open { name, lines: jsonl::lines(reader, &self.limits.records) });
+            if let Some(record) = self.file(&path)? {
+                return self.counted(record).map(Some);
+            }
         }
+    }
+
+    /// A file's record; `None` for one of many.
+    fn file(&mut self, path: &Path) -> Result<Option<Record>, Error> {
+        let name = name(path);
+        let Some((kind, packing)) = document::kind(&name) else { return Ok(None) };
+        let file = File::open(path).map_err(Error::unreadable(&name))?;
+        let packed = file.metadata().map_err(Error::unreadable(&name))?.len();
+        let (stream, allowed): (Stream, _) = match packing {
+            None => (Box::new(file), self.limits.unpacked_bytes),
+            Some(packing) => {
+                let allowed = packing::allowed(packed, &self.limits);
+                (packing::unpack(file, packing, allowed).map_err(Error::unreadable(&name))?, allowed)
+            }
+        };
+        if kind == Kind::Lines {
+            self.open = Some(Lines::new(name, stream, allowed, &self.limits));
+            return Ok(None);
+        }
+        let record = document::single(name.clone(), stream, &self.limits);
+        record.map(Some).map_err(packing::ended(&name, allowed))
     }
 
     fn counted(&mut self, record: Record) -> Result<Record, Error> {
@@ -82,7 +82,9 @@ impl Folder {
         if let Record::Document { bytes, .. } = &record {
             self.bytes += bytes.len() as u64;
         }
-        let (Record::Document { place, .. } | Record::Unreadable { place, .. }) = &record;
+        let (Record::Document { place, .. }
+        | Record::Unreadable { place, .. }
+        | Record::Ignored { place, .. }) = &record;
         let place = place.clone();
         let limit = self.limits.records.records;
         if self.records > limit {
@@ -105,65 +107,6 @@ impl Iterator for Folder {
         let next = self.step().transpose();
         self.over = !matches!(next, Some(Ok(_)));
         next
-    }
-}
-
-impl Open {
-    fn next(&mut self, limits: &Limits) -> Result<Option<Record>, Error> {
-        let line = match self.lines.next() {
-            None => return Ok(None),
-            Some(Ok(line)) => line,
-            Some(Err(jsonl::Error::Source(source))) => {
-                return Err(Error::Unreadable { place: self.name.clone(), source });
-            }
-            Some(Err(jsonl::Error::TooManyRecords(limit))) => {
-                return Err(Error::TooLarge { place: self.name.clone(), limit, unit: "records" });
-            }
-        };
-        let place = format!("{}:{}", self.name, line.number);
-        Ok(Some(match line.content {
-            Content::Record(bytes) => Record::Document { place, bytes },
-            Content::TooLong => too_long(place, limits),
-        }))
-    }
-}
-
-pub(super) fn single(place: String, file: File, limits: &Limits) -> Result<Record, Error> {
-    let mut bytes = Vec::new();
-    file.take(limits.record_bytes() + 1).read_to_end(&mut bytes).map_err(Error::unreadable(&place))?;
-    if bytes.len() as u64 > limits.record_bytes() {
-        return Ok(too_long(place, limits));
-    }
-    Ok(Record::Document { place, bytes })
-}
-
-pub(super) fn too_long(place: String, limits: &Limits) -> Record {
-    Record::Unreadable { place, what: format!("it is longer than {} bytes", limits.record_bytes()) }
-}
-
-fn unpack(file: File) -> std::io::Result<impl Read + Send> {
-    let mut decoder = zstd::Decoder::new(file)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-    Ok(decoder)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Single,
-    Lines,
-    PackedLines,
-}
-
-fn kind(path: &Path) -> Option<Kind> {
-    let name = name(path);
-    if name.ends_with(".json") {
-        Some(Kind::Single)
-    } else if name.ends_with(".jsonl") {
-        Some(Kind::Lines)
-    } else if name.ends_with(".jsonl.zst") {
-        Some(Kind::PackedLines)
-    } else {
-        None
     }
 }
 

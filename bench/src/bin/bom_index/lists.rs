@@ -64,14 +64,16 @@ impl Lists {
     pub(crate) async fn with(&mut self, ids: &[i32]) -> anyhow::Result<(Duration, usize)> {
         let started = Instant::now();
         let rows = sqlx::query(
-            "select image_no, tenant_id, image_digest from image_component
-             where ($1::int[] is null or components && $1) and ($2::uuid is null or tenant_id = $2) and image_no > $3
-             order by image_no limit $4",
+            "with found as materialized (
+                 select image_no, tenant_id, image_digest from image_component
+                 where components && $1 and image_no > $3)
+             select image_no, tenant_id, image_digest from found
+             where $2::uuid is null or tenant_id = $2 order by image_no limit $4",
         )
         .bind(ids)
         .bind(None::<sqlx::types::Uuid>)
         .bind(-1)
-        .bind(100_000_i64)
+        .bind(1_000_000_i64)
         .fetch_all(&mut self.0)
         .await?;
         Ok((started.elapsed(), rows.len()))

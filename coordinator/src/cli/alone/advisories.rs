@@ -1,36 +1,47 @@
-//! Advisories from folders on this machine, read into an index as a node would read them.
+//! Advisories on this machine: folders, read into an index as a node would read them, or a packed index, which is read in
+//! place. Folders are packed once, for the next time.
 
-use std::collections::BTreeMap;
+mod folders;
+mod kept;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use actors::clients::feeds::{Error, Folder, Limits, Record};
-use advisory::Advisory;
-use advisory::formats::{self, FORMATS, Format, Piece};
 use clap::Args;
-use evaluation::Index;
-use model::{Digest, FeedId};
+use evaluation::packed::{About, Packed, PackedError, PackedFeed, ReadAt};
+use evaluation::{Evaluation, Explanation, Index};
+use model::{Digest, FeedId, Sbom};
 
 use super::super::failure::{Exit, Failure};
 use super::super::screen::Screen;
+use crate::config::Environment;
+use folders::Source;
 
 /// Where advisories come from.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Advisories {
-    /// Folder of advisories (*.json, *.jsonl, *.jsonl.zst); several make several feeds, called by the
-    /// folders' names or as given. Without a format they are OSV records
-    #[arg(long, value_name = "[FEED=][FORMAT:]FOLDER", value_delimiter = ',', required = true)]
+    /// File of packed advisories (see starling advisories pack), or folder of advisories (*.json, *.jsonl,
+    /// *.jsonl.zst); several folders make several feeds, called by the folders' names or as given. Without a
+    /// format they are OSV records
+    #[arg(long, value_name = "FILE|[FEED=][FORMAT:]FOLDER", value_delimiter = ',', required = true)]
     advisories: Vec<String>,
 }
 
-/// Advisories that were read.
+/// Advisories that are ready.
 pub(in crate::cli) struct Loaded {
-    /// Ready for matching.
-    pub index: Index,
     /// Each feed.
     pub feeds: Vec<LoadedFeed>,
     /// Names this state of the advisories: the same records give the same digest, wherever they lie.
     pub digest: Digest,
+    content: Content,
+}
+
+enum Content {
+    Whole(Index),
+    Packed(PathBuf, Packed<InFile>),
 }
 
 /// One feed.
@@ -45,32 +56,96 @@ pub(in crate::cli) struct LoadedFeed {
     pub age: Duration,
 }
 
-impl Advisories {
-    /// Reads all of them. Blocks.
-    pub(in crate::cli) fn load(&self) -> Result<Loaded, Failure> {
-        let mut all: BTreeMap<FeedId, (LoadedFeed, BTreeMap<String, Read>)> = BTreeMap::new();
-        for source in &self.advisories {
-            let (id, format, folder) = feed_of(source)?;
-            let read = read_folder(id.clone(), format, &folder)?;
-            if all.insert(id.clone(), read).is_some() {
-                let message = format!("two of the folders are called {id}");
-                return Err(Failure::new(Exit::Usage, message).next("name one: --advisories NAME=FOLDER"));
-            }
-        }
-        let mut names = String::new();
-        let (mut feeds, mut advisories) = (Vec::new(), Vec::new());
-        for (id, (feed, records)) in all {
-            for (record, Read { digest, advisory }) in records {
-                names.push_str(&format!("{id}\t{record}\t{digest}\n"));
-                advisories.push((id.clone(), advisory));
-            }
-            feeds.push(feed);
-        }
-        Ok(Loaded { index: Index::build(advisories), feeds, digest: Digest::of(names.as_bytes()) })
+/// A file that is read wherever a reader wants, by as many as want.
+#[derive(Debug)]
+pub(in crate::cli) struct InFile(File);
+
+impl ReadAt for InFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
     }
 }
 
+impl Advisories {
+    /// Opens or reads all of them. Blocks.
+    pub(in crate::cli) fn load(&self, env: &Environment) -> Result<Loaded, Failure> {
+        let packed = |source: &&String| fs::metadata(source).is_ok_and(|found| found.is_file());
+        if let Some(file) = self.advisories.iter().find(packed) {
+            if self.advisories.len() > 1 {
+                let message = format!("{file} is packed, and packed advisories stand alone");
+                return Err(Failure::new(Exit::Usage, message).next("give the file, or folders"));
+            }
+            let path = PathBuf::from(file);
+            return open(&path)
+                .map(|packed| Loaded::packed(path.clone(), packed))
+                .map_err(|e| unreadable(&path, &e));
+        }
+        let sources = self.sources()?;
+        let kept = kept::Place::of(env, &sources);
+        if let Some((path, packed)) = kept.as_ref().and_then(kept::Place::open) {
+            return Ok(Loaded::packed(path, packed));
+        }
+        let (index, about) = folders::read(&sources)?;
+        if let Some(place) = kept {
+            place.keep(&sources, &index, &about);
+        }
+        Ok(Loaded::whole(index, about))
+    }
+
+    /// Reads folders to pack them. Blocks.
+    pub(in crate::cli) fn read(&self) -> Result<(Index, About), Failure> {
+        folders::read(&self.sources()?)
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, Failure> {
+        self.advisories.iter().map(|source| Source::parse(source)).collect()
+    }
+}
+
+/// Opens a packed index.
+pub(in crate::cli) fn open(path: &Path) -> Result<Packed<InFile>, PackedError> {
+    Packed::open(InFile(File::open(path)?))
+}
+
+/// Says which file is not read, and why.
+pub(in crate::cli) fn unreadable(path: &Path, error: &PackedError) -> Failure {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Failure::new(Exit::Failed, format!("{}: {error}{cause}", path.display()))
+        .next("pack the advisories again: starling advisories pack FILE --advisories FOLDER")
+}
+
 impl Loaded {
+    fn whole(index: Index, about: About) -> Self {
+        Self { feeds: feeds(&about), digest: about.state, content: Content::Whole(index) }
+    }
+
+    fn packed(path: PathBuf, packed: Packed<InFile>) -> Self {
+        let about = packed.about();
+        Self { feeds: feeds(about), digest: about.state.clone(), content: Content::Packed(path, packed) }
+    }
+
+    /// What holds for an image.
+    pub(in crate::cli) fn evaluate(&self, sbom: &Sbom) -> Result<Evaluation, Failure> {
+        match &self.content {
+            Content::Whole(index) => Ok(evaluation::evaluate(sbom, index)),
+            Content::Packed(path, packed) => packed.evaluate(sbom).map_err(|error| unreadable(path, &error)),
+        }
+    }
+
+    /// Why a vulnerability holds for an image, or why it does not.
+    pub(in crate::cli) fn explain(&self, sbom: &Sbom, vulnerability: &str) -> Result<Explanation, Failure> {
+        match &self.content {
+            Content::Whole(index) => Ok(evaluation::explain(sbom, index, vulnerability)),
+            Content::Packed(path, packed) => {
+                packed.explain(sbom, vulnerability).map_err(|error| unreadable(path, &error))
+            }
+        }
+    }
+
     /// Says what could not be read.
     pub(in crate::cli) fn warn(&self, screen: &mut Screen) {
         for feed in self.feeds.iter().filter(|feed| feed.unreadable > 0) {
@@ -79,78 +154,16 @@ impl Loaded {
     }
 }
 
-struct Read {
-    digest: Digest,
-    advisory: Advisory,
-}
-
-/// `NAME=FORMAT:FOLDER`, or a folder that gives the name: its last part, in a feed's letters.
-fn feed_of(source: &str) -> Result<(FeedId, &'static Format, PathBuf), Failure> {
-    let (name, rest) = source.split_once('=').map_or((None, source), |(name, rest)| (Some(name), rest));
-    let known = rest.split_once(':').and_then(|(word, folder)| Some((formats::by_word(word)?, folder)));
-    let (format, folder) = known.unwrap_or((&FORMATS[0], rest));
-    let name = name.map_or_else(|| plain_name(Path::new(folder)), str::to_owned);
-    let id = name.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok((id, format, PathBuf::from(folder)))
-}
-
-fn plain_name(folder: &Path) -> String {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let last = whole.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let plain = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
-    plain.take(60).collect::<String>().trim_matches('-').to_owned()
-}
-
-/// A record said twice counts as it was said last.
-fn read_folder(
-    id: FeedId,
-    format: &Format,
-    folder: &Path,
-) -> Result<(LoadedFeed, BTreeMap<String, Read>), Failure> {
-    let limits = Limits::default();
-    let failed = |error| {
-        Failure::new(Exit::Failed, format!("{:#}", anyhow::Error::from(error)))
-            .next(format!("give a folder of {} documents: --advisories [FORMAT:]FOLDER", format.word))
+fn feeds(about: &About) -> Vec<LoadedFeed> {
+    let age = |seconds: u64| (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).elapsed().ok();
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let feed = |feed: &PackedFeed| LoadedFeed {
+        id: feed.id.clone(),
+        advisories: count(feed.advisories),
+        unreadable: count(feed.unreadable),
+        age: Some(feed.newest).filter(|newest| *newest > 0).and_then(age).unwrap_or_default(),
     };
-    let mut records = BTreeMap::new();
-    let mut unreadable = 0;
-    for document in Folder::open(folder.to_owned(), limits.of(format)).map_err(failed)? {
-        let (place, bytes) = match document.map_err(failed)? {
-            Record::Document { place, bytes } => (place, bytes),
-            Record::Unreadable { place, what: why } if format.splits() => {
-                return Err(failed(Error::Broken { place, why }));
-            }
-            Record::Unreadable { .. } => {
-                unreadable += 1;
-                continue;
-            }
-        };
-        let read = |bytes: &[u8]| (format.parse)(bytes, &limits.records).ok().map(|(advisory, _)| advisory);
-        let whole = format.split(bytes, &limits.records, &mut |piece| {
-            match piece {
-                Piece::Record(bytes) => match read(&bytes) {
-                    Some(advisory) => {
-                        let digest = Digest::of(&bytes);
-                        records.insert(advisory.id.clone(), Read { digest, advisory });
-                    }
-                    None => unreadable += 1,
-                },
-                Piece::Wrong(_) => unreadable += 1,
-            }
-            true
-        });
-        whole.map_err(|error| failed(Error::Broken { place, why: error.to_string() }))?;
-    }
-    let age = newest(folder).and_then(|at| at.elapsed().ok()).unwrap_or_default();
-    Ok((LoadedFeed { id, advisories: records.len(), unreadable, age }, records))
-}
-
-/// When the newest file of a folder was written.
-fn newest(folder: &Path) -> Option<SystemTime> {
-    let files = std::fs::read_dir(folder).ok()?.flatten();
-    files
-        .filter_map(|file| std::fs::metadata(file.path()).ok().filter(|m| m.is_file())?.modified().ok())
-        .max()
+    about.feeds.iter().map(feed).collect()
 }
 
 #[cfg(test)]
@@ -166,7 +179,7 @@ mod tests {
     }
 
     fn load(sources: &[String]) -> Result<Loaded, Failure> {
-        Advisories { advisories: sources.to_vec() }.load()
+        Advisories { advisories: sources.to_vec() }.load(&Environment::default())
     }
 
     #[test]
@@ -194,6 +207,58 @@ mod tests {
         assert_eq!(twice.message, "two of the folders are called my-feed");
         let missing = load(&["/nowhere/at-all".to_owned()]).err().unwrap();
         assert!(missing.message.contains("/nowhere/at-all"), "{missing}");
+    }
+
+    #[test]
+    fn folders_are_packed_for_the_next_time_and_answer_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("npm");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("all.jsonl"), record("A-1", "2.0.0")).unwrap();
+        let cache = root.path().join("cache");
+        let env = Environment::of([("XDG_CACHE_HOME", cache.to_str().unwrap())]);
+        let advisories = Advisories { advisories: vec![folder.display().to_string()] };
+        let load = || advisories.load(&env).unwrap();
+        let component = model::Component {
+            purl: model::Purl::from_canonical("pkg:npm/a@1.0.0".to_owned()),
+            kind: model::PackageKind::Npm,
+            name: "a".to_owned(),
+            version: "1.0.0".to_owned(),
+            architecture: None,
+            source: None,
+            owner: None,
+            locations: vec![],
+        };
+        let sbom = Sbom { components: vec![component], ..Sbom::default() };
+        let whole = load();
+        assert!(matches!(whole.content, Content::Whole(_)));
+        // What was written just now is not kept: it may be written again in the same moment.
+        let packed = loop {
+            let loaded = load();
+            if matches!(loaded.content, Content::Packed(..)) {
+                break loaded;
+            }
+        };
+        assert_eq!(packed.evaluate(&sbom).unwrap(), whole.evaluate(&sbom).unwrap());
+        assert_eq!(packed.evaluate(&sbom).unwrap().findings.len(), 1);
+        assert_eq!(packed.explain(&sbom, "A-1").unwrap(), whole.explain(&sbom, "A-1").unwrap());
+        assert_eq!(packed.digest, whole.digest);
+        fs::write(folder.join("all.jsonl"), record("A-1", "1.0.0")).unwrap();
+        let changed = load();
+        assert_ne!(changed.digest, whole.digest);
+        assert_eq!(changed.evaluate(&sbom).unwrap().findings, []);
+    }
+
+    #[test]
+    fn a_packed_file_stands_alone_and_is_checked() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("packed");
+        fs::write(&file, "{}").unwrap();
+        let packed = file.display().to_string();
+        let wrong = load(std::slice::from_ref(&packed)).err().unwrap();
+        assert_eq!(wrong.message, format!("{packed}: it is not a file of packed advisories"));
+        let more = load(&[packed.clone(), "npm".to_owned()]).err().unwrap();
+        assert_eq!(more.message, format!("{packed} is packed, and packed advisories stand alone"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bom::Subject;
 use bom::cyclonedx::SpecVersion;
-use model::Sbom;
+use model::{Finding, Sbom};
 
 use super::super::failure::{Exit, Failure};
 use super::super::image_source::sbom;
@@ -29,14 +29,20 @@ pub(in crate::cli) const FORMATS: [(&str, BillFormat); 5] = [
 ];
 
 impl BillFormat {
-    /// The document.
-    pub(in crate::cli) fn write(self, image: &Inventoried) -> Result<Vec<u8>, Failure> {
+    /// The document. CycloneDX has room for what suppliers say of findings.
+    pub(in crate::cli) fn write<'a>(
+        self,
+        image: &Inventoried,
+        findings: impl IntoIterator<Item = &'a Finding>,
+    ) -> Result<Vec<u8>, Failure> {
         const TOOL: &str = env!("CARGO_PKG_VERSION");
         let Inventoried { name, digest, layers, sbom } = image;
         let subject = Subject { name, digest, layers };
         let json = |document: serde_json::Value| format!("{document:#}\n").into_bytes();
         Ok(match self {
-            Self::CycloneDx(version) => json(bom::cyclonedx::document(sbom, &subject, TOOL, version)),
+            Self::CycloneDx(version) => {
+                json(bom::with_analysis(bom::cyclonedx::document(sbom, &subject, TOOL, version), findings))
+            }
             Self::Spdx => json(bom::spdx::document(sbom, &subject, TOOL)),
             Self::BomIndex => {
                 bom::bom_index::document(sbom, &subject).map_err(|error| Failure::new(Exit::Failed, error))?

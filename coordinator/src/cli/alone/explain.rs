@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use evaluation::coverage::{ended, unread};
-use evaluation::{Answer, Explanation, Reason, explain};
+use evaluation::{Answer, Explanation, Reason};
 use model::{Gap, GapKind};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -41,13 +41,17 @@ impl Explain {
     /// Does it. It ends with 4 where nothing was found and that need not mean anything.
     pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
         let Self { image, vulnerability, advisories, output } = self;
-        let loaded = blocking(move || advisories.load()).await?;
+        let loaded = blocking({
+            let env = env.clone();
+            move || advisories.load(&env)
+        })
+        .await?;
         let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let today = OffsetDateTime::now_utc().date().to_string();
         let (loaded, explanation, gaps) = blocking(move || {
             let sbom = found.read(&bar)?.sbom;
-            let explanation = explain(&sbom, &loaded.index, &vulnerability);
+            let explanation = loaded.explain(&sbom, &vulnerability)?;
             bar.finish_and_clear();
             let over = sbom.distro.iter().filter_map(|distro| ended(distro, &today));
             let gaps = explanation.evaluation.gaps.iter().cloned().chain(unread(&sbom)).chain(over);

@@ -57,6 +57,16 @@ pub(in crate::cli) struct Inventoried {
 }
 
 impl Image {
+    /// The one that other flags name.
+    pub(in crate::cli) const fn new(
+        image: String,
+        reference: Option<String>,
+        platform: Platform,
+        registry: RegistryFlags,
+    ) -> Self {
+        Self { image, reference, platform, registry }
+    }
+
     /// Finds it, and pulls it when it is in a registry.
     pub(in crate::cli) async fn find(
         &self,

@@ -69,7 +69,7 @@ impl Sbom {
                 // Canonical JSON, as a node stores it, so that its digest is the verdict's `sbom_digest`.
                 Format::Json => inventory::sbom::document(&read.sbom),
                 Format::Jsonl => lines(&read.sbom).into_bytes(),
-                Format::Bill(format) => format.write(&read)?,
+                Format::Bill(format) => format.write(&read, [])?,
             };
             outputs::put(screen, file.as_ref(), &bytes)?;
         }

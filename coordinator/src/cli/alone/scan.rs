@@ -9,11 +9,12 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use ::vex::Hearing;
 use advisory::enrichment::Enrichment;
 use advisory::lifecycle;
 use clap::Args;
 use evaluation::coverage::{ended, unread};
-use evaluation::{Evaluation, evaluate, findings_digest};
+use evaluation::{Evaluation, findings_digest};
 use model::{Digest, Distro, Finding};
 use report::ignore::{self, Rules};
 use report::{DistroLine, Report, Reported};
@@ -28,6 +29,7 @@ use super::advisories::{Advisories, Loaded};
 use super::bill::{self, BillFormat};
 use super::blocking;
 use super::image::{Image, Inventoried};
+use super::vex::{self, Keys};
 use crate::config::Environment;
 
 /// Examples for the help.
@@ -39,6 +41,7 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
   starling scan rootfs:/mnt/image --advisories ./osv
   starling scan app.tar --advisories ./osv -o table -o sarif=app.sarif -o cyclonedx=app.cdx.json
   starling scan app.cdx.json --advisories ./osv --ignore-file accepted.toml --show-suppressed
+  starling scan app.tar --advisories ./osv --vex app.openvex.json --show-suppressed
   starling scan app.tar --advisories ./osv --kev known_exploited_vulnerabilities.json --fail-on-kev
 
 Formats: table, json, jsonl, sarif, junit, gitlab, markdown, csv, template (see --template); of the SBOM:
@@ -71,7 +74,13 @@ pub(in crate::cli) struct Scan {
     /// read, if there is one
     #[arg(long, value_name = "FILE")]
     ignore_file: Option<PathBuf>,
-    /// Show in the table what is ignored, and why
+    /// VEX documents (OpenVEX, CSAF, CycloneDX; alone, in a list or in a DSSE envelope) by which findings are
+    /// suppressed; FILE.sig beside one is its signature; may be given several times
+    #[arg(long, value_name = "FILE")]
+    vex: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: Keys,
+    /// Show in the table what is ignored or suppressed, and why
     #[arg(long)]
     show_suppressed: bool,
     /// Format of the data, and the file it goes to; may be given several times
@@ -104,23 +113,29 @@ struct Scanned {
     report: Report,
     /// What is to be said of the rules.
     remarks: Vec<String>,
+    /// What came of the VEX documents.
+    hearing: Hearing,
 }
 
 impl Scan {
     /// Does it.
     pub(in crate::cli) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
-        let Self { image, advisories, kev, epss, fail_on_kev, gate, .. } = self;
+        let Self { image, advisories, kev, epss, fail_on_kev, gate, vex, keys, .. } = self;
         let (outputs, show_suppressed) = (self.outputs, self.show_suppressed);
         outputs::check(&outputs)?;
         let template = template(&outputs, self.template.as_deref())?;
         let rules = rules(self.ignore_file.as_deref())?;
-        let (loaded, enrichment) = blocking(move || Ok((advisories.load()?, enrichment(kev, epss)?))).await?;
+        let now = OffsetDateTime::now_utc();
+        let own = env.clone();
+        let load = move || Ok((advisories.load(&own)?, enrichment(kev, epss)?, vex::load(&vex, &keys, now)?));
+        let (loaded, enrichment, said) = blocking(load).await?;
+        said.warn(screen);
         let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
         let scanned = blocking(move || {
             let image = found.read(&bar)?;
             bar.finish_and_clear();
-            Ok(Scanned::new(image, loaded, &enrichment, rules, gate, OffsetDateTime::now_utc().date()))
+            Scanned::new(image, loaded, &enrichment, rules, gate, (&said, now))
         })
         .await?;
         scanned.loaded.warn(screen);
@@ -137,7 +152,8 @@ impl Scan {
                     .map_err(|error| Failure::new(Exit::Failed, error).next("mend the template"))?
                     .into_bytes(),
                 Format::Report(format) => scanned.report.write(*format).into_bytes(),
-                Format::Bill(format) => format.write(&scanned.image)?,
+                Format::Bill(format) => format
+                    .write(&scanned.image, scanned.report.findings.iter().map(|found| &found.finding))?,
             };
             outputs::put(screen, file.as_ref(), &bytes)?;
         }
@@ -204,9 +220,12 @@ impl Scanned {
         enrichment: &Enrichment,
         mut rules: Rules,
         gate: Gate,
-        today: Date,
-    ) -> Self {
-        let Evaluation { findings, coverage, gaps, set_aside } = evaluate(&image.sbom, &loaded.index);
+        (said, now): (&vex::Loaded, OffsetDateTime),
+    ) -> Result<Self, Failure> {
+        let today = now.date();
+        let Evaluation { mut findings, coverage, gaps, set_aside } = loaded.evaluate(&image.sbom)?;
+        let hearing = said.hear(&findings, &image, now);
+        findings.iter_mut().zip(&hearing.words).for_each(|(finding, word)| finding.vex.clone_from(word));
         let findings_digest = findings_digest(&findings);
         let found = findings.into_iter().map(|finding| {
             let locations = image.sbom.locations(&finding.purl);
@@ -249,7 +268,7 @@ impl Scanned {
             findings: found.collect(),
             set_aside: aside.collect(),
         };
-        Self { image, loaded, report, remarks: rules.remarks(today) }
+        Ok(Self { image, loaded, report, remarks: rules.remarks(today), hearing })
     }
 
     fn show(&self, screen: &mut Screen, show_suppressed: bool) -> Result<(), Failure> {
@@ -272,6 +291,7 @@ impl Scanned {
             format!("{}: {fixable} fixable{exploited}", count(all as u64, "finding"))
         }];
         lines.extend(self.suppressed(show_suppressed));
+        lines.extend(self.said(show_suppressed));
         lines.push(coverage_line(report.coverage, &report.states()));
         lines.extend(report.distro.as_ref().map(distro_words));
         lines.extend(gap_lines(&report.gaps));
@@ -299,6 +319,30 @@ impl Scanned {
             return lines;
         }
         let head = format!("{} ignored by rules", count(lines.len() as u64, "finding"));
+        [head].into_iter().chain(lines.into_iter().filter(|_| each)).collect()
+    }
+
+    /// What VEX suppressed, what waits for a person, and how many statements had no effect.
+    fn said(&self, each: bool) -> Vec<String> {
+        if self.hearing.heard.is_empty() {
+            return Vec::new();
+        }
+        let by_vex = self.report.findings.iter().filter(|reported| reported.is_by_vex());
+        let lines: Vec<String> = by_vex
+            .map(|reported| {
+                let Finding { vulnerability, package, version, .. } = &reported.finding;
+                let why = reported.suppression().unwrap_or_default();
+                format!("  {vulnerability} {package} {version}: {why}")
+            })
+            .collect();
+        let held = self.hearing.words.iter().flatten().filter(|word| word.held).count();
+        let idle = self.hearing.heard.iter().filter(|heard| heard.effects.is_empty()).count();
+        let held = if held > 0 { format!(", {held} held for a person to decide") } else { String::new() };
+        let head = format!(
+            "{} suppressed by VEX{held}; {idle} of {} without effect: see starling vex test",
+            count(lines.len() as u64, "finding"),
+            count(self.hearing.heard.len() as u64, "statement"),
+        );
         [head].into_iter().chain(lines.into_iter().filter(|_| each)).collect()
     }
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use advisory::lifecycle;
-use evaluation::coverage::{ended, late, unread};
-use model::{Finding, Gap, GapKind, Location, Sbom};
+use evaluation::coverage::{ended, late, of_image, unread};
+use model::{Coverage, Finding, Gap, GapKind, Location, Sbom};
 use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1 as wire;
 use store::feeds::Feed;
@@ -37,14 +37,17 @@ pub(super) fn place(message: &mut wire::Finding, finding: &Finding, sbom: &Sbom)
     message.locations = locations.into_iter().map(location).collect();
 }
 
-/// What the verdict lacks: what was so when it was made (`found`), what of the image could not be read, and what
-/// time has done since.
-pub(super) fn gaps(found: Vec<Gap>, sbom: &Sbom, feeds: &[Feed], now: OffsetDateTime) -> Vec<wire::Gap> {
+/// What the verdict lacks: that there were no feeds when it was made, what the image lacks by itself, and what time has
+/// done since. Ecosystems that no feed spoke of are not kept with a verdict; its coverage says that there were some.
+pub(super) fn gaps(coverage: Coverage, sbom: &Sbom, feeds: &[Feed], now: OffsetDateTime) -> Vec<wire::Gap> {
     let today = now.date().to_string();
+    let none = Gap::new(GapKind::NoFeeds, "feeds", "no advisory was read when it was evaluated");
+    let none = (coverage == Coverage::Provisional).then_some(none);
     let over = sbom.distro.iter().filter_map(|distro| ended(distro, &today));
     let late = feeds.iter().filter(|feed| feed.late && feed.enabled);
     let late = late.filter_map(|feed| late_feed(feed, now));
-    let mut gaps: Vec<Gap> = found.into_iter().chain(unread(sbom)).chain(over).chain(late).collect();
+    let mut gaps = of_image(sbom);
+    gaps.extend(none.into_iter().chain(unread(sbom)).chain(over).chain(late));
     gaps.sort();
     gaps.dedup();
     let mut told: BTreeMap<GapKind, usize> = BTreeMap::new();

@@ -106,15 +106,19 @@ impl Watches {
 
     /// Begins to listen to a tenant's changes.
     pub(super) async fn listen(&self, tenant: TenantId) -> Result<Listener, Refusal> {
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| {
-            refuse(ErrorReason::NodeBusy)
-                .saying("the node has as many watches open as it takes")
-                .retry_after(RETRY_SOON)
-        })?;
+        let place = self.place()?;
         let (mark, receiver) = self.subscribe(tenant).await?;
         let leaving = self.leaving.clone();
         Ok(Listener { mark, watches: self.clone(), tenant, receiver, leaving, _place: place })
+    }
+
+    /// A place for one more watch, of the so many that the node takes.
+    pub(in crate::grpc) fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            refuse(ErrorReason::NodeBusy)
+                .saying("the node has as many watches open as it takes")
+                .retry_after(RETRY_SOON)
+        })
     }
 
     async fn subscribe(

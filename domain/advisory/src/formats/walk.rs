@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
 
 /// Hands over each member of an object, until one is answered with `false`.
-pub(super) fn members<'a>(json: &'a str, take: &mut dyn FnMut(String, &'a str) -> bool) -> Result<(), Error> {
+///
+/// # Errors
+/// When it is not an object, or breaks off; the members before that were handed over.
+pub fn members<'a>(json: &'a str, take: &mut dyn FnMut(String, &'a str) -> bool) -> Result<(), Error> {
     let mut enough = false;
     let mut reader = Deserializer::from_str(json);
     let read = reader.deserialize_map(Members { take, enough: &mut enough }).and_then(|()| reader.end());
@@ -15,7 +18,10 @@ pub(super) fn members<'a>(json: &'a str, take: &mut dyn FnMut(String, &'a str) -
 }
 
 /// Hands over each element of a list with its place in it, until one is answered with `false`.
-pub(super) fn elements<'a>(json: &'a str, take: &mut dyn FnMut(usize, &'a str) -> bool) -> Result<(), Error> {
+///
+/// # Errors
+/// When it is not a list, or breaks off; the elements before that were handed over.
+pub fn elements<'a>(json: &'a str, take: &mut dyn FnMut(usize, &'a str) -> bool) -> Result<(), Error> {
     let mut enough = false;
     let mut reader = Deserializer::from_str(json);
     let read = reader.deserialize_seq(Elements { take, enough: &mut enough }).and_then(|()| reader.end());
@@ -23,7 +29,10 @@ pub(super) fn elements<'a>(json: &'a str, take: &mut dyn FnMut(usize, &'a str) -
 }
 
 /// The document as text.
-pub(super) fn text(document: &[u8]) -> Result<&str, Error> {
+///
+/// # Errors
+/// When it is not UTF-8.
+pub fn text(document: &[u8]) -> Result<&str, Error> {
     str::from_utf8(document).map_err(Error::custom)
 }
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::{Advisory, Affected, Ecosystem, scheme};
-use model::{Component, Severity};
+use model::{Component, FeedId, Severity};
 
-use super::{Change, Indexed, Key};
+use super::{Change, Indexed, Key, Package};
 use crate::Index;
 use crate::index::{Entry, entry_of};
 use crate::matching::{Subject, built_from};
@@ -92,19 +92,35 @@ impl Reach {
             }
     }
 
+    /// Whether this is a package version that one of the words reached says is affected.
+    pub fn affects(&self, indexed: &Indexed) -> bool {
+        let Indexed::Package(Package { ecosystem, component }) = indexed else { return false };
+        let (name, subject, _) = Subject::of(component);
+        self.said_of(ecosystem, component, &name).any(|said| subject.reason(&said.entry).is_some())
+    }
+
     fn touches_package(&self, ecosystem: &Ecosystem, component: &Component) -> bool {
         let (name, subject, unreadable) = Subject::of(component);
-        let said = |name: &str, is_source| {
+        self.said_of(ecosystem, component, &name).any(|said| {
+            // What cannot be compared is a problem, and problems are part of a result.
+            let apart = unreadable.is_some() || said.entry.unreadable.is_some();
+            apart || subject.reason(&said.entry).is_some()
+        })
+    }
+
+    /// What is said of a package, which advisories call so, in its release.
+    fn said_of<'a>(
+        &'a self,
+        ecosystem: &'a Ecosystem,
+        component: &Component,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Said> {
+        let called = |name: &str, is_source| {
             let said = self.packages.get(&(ecosystem.name.clone(), name.to_owned()));
             said.into_iter().flatten().filter(move |said| said.entry.is_source == is_source)
         };
-        let mut all = said(&name, false).chain(said(built_from(component), true));
-        all.any(|said| {
-            let of_release = said.release.is_none() || said.release == ecosystem.release;
-            // What cannot be compared is a problem, and problems are part of a result.
-            let apart = unreadable.is_some() || said.entry.unreadable.is_some();
-            of_release && (apart || subject.reason(&said.entry).is_some())
-        })
+        let all = called(name, false).chain(called(built_from(component), true));
+        all.filter(|said| said.release.is_none() || said.release == ecosystem.release)
     }
 
     fn change(&mut self, change: &Change) {
@@ -119,9 +135,9 @@ impl Reach {
     /// Advisories whose vulnerability is called otherwise, though they may not have changed themselves.
     fn rename(&mut self, before: &Index, after: &Index) {
         let renamed = renamed(before, after);
-        for index in [before, after] {
+        for (index, other) in [(before, after), (after, before)] {
             let numbers: BTreeSet<u32> = index
-                .named()
+                .named_apart_from(other)
                 .filter(|named| renamed.contains(&(named.feed.as_str(), named.id)))
                 .map(|n| n.at)
                 .collect();
@@ -139,9 +155,12 @@ impl Reach {
 
 /// By feed and id. Those that are there on one side only have changed themselves.
 fn renamed<'a>(before: &'a Index, after: &'a Index) -> BTreeSet<(&'a str, &'a str)> {
-    let then: BTreeMap<_, _> =
-        before.named().map(|named| ((named.feed.as_str(), named.id), named.vulnerability)).collect();
-    let now = after.named().map(|named| ((named.feed.as_str(), named.id), named.vulnerability));
+    let then: BTreeMap<_, _> = before
+        .named_apart_from(after)
+        .map(|named| ((named.feed.as_str(), named.id), named.vulnerability))
+        .collect();
+    let now =
+        after.named_apart_from(before).map(|named| ((named.feed.as_str(), named.id), named.vulnerability));
     now.filter(|(advisory, name)| then.get(advisory).is_some_and(|then| then != name))
         .map(|(advisory, _)| advisory)
         .collect()
@@ -156,4 +175,11 @@ fn words(advisory: Option<&Advisory>) -> BTreeSet<Word<'_>> {
     let Some(advisory) = advisory.filter(|advisory| !advisory.withdrawn) else { return BTreeSet::new() };
     let Advisory { id, aliases, upstream, severity, affected, .. } = advisory;
     affected.iter().map(|one| (id.as_str(), [&aliases[..], &upstream[..]], *severity, one)).collect()
+}
+
+/// The advisories that speak of a vulnerability, called by any of its names in any case; withdrawn ones too. Sorted.
+pub fn advisories_called(index: &Index, name: &str) -> Vec<(FeedId, String)> {
+    let called = index.sources_called(name);
+    let all = called.map(|called| (index.feed(called.source).clone(), called.source.id.to_string()));
+    all.collect::<BTreeSet<_>>().into_iter().collect()
 }

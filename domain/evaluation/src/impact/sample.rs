@@ -1,11 +1,28 @@
 //! Delta equals full: whether a result that was kept is what matching everything anew gives.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use model::{Coverage, Digest};
 
 use crate::Evaluation;
-use crate::digest::findings_digest;
+use crate::findings_digest;
+
+/// Chooses up to so many of the places from 1 to `last`, by a seed: the same ones for the same seed.
+pub fn sampled(seed: u64, last: i32, count: u32) -> BTreeSet<i32> {
+    let Some(all) = u64::try_from(last).ok().filter(|all| *all > 0) else { return BTreeSet::new() };
+    let place = |turn| 1 + spread(seed ^ spread(turn)) % all;
+    let places = (0..u64::from(count)).map(place).filter_map(|place| i32::try_from(place).ok());
+    places.collect()
+}
+
+/// The last step of SplitMix64: neighbours end far from each other.
+const fn spread(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
 
 /// A result as a verdict keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]

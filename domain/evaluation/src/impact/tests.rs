@@ -147,8 +147,21 @@ fn a_vulnerability_is_in_the_versions_that_its_advisories_affect() {
     for name in ["GHSA-1", "CVE-2026-1", "cve-2026-1"] {
         let reach = Reach::of_vulnerability(&index, name);
         assert_eq!(touched(&reach, &sbom), ["pkg:npm/a@1.0.0"], "{name}");
+        assert_eq!(advisories_called(&index, name), [("f".parse().unwrap(), "GHSA-1".to_owned())]);
     }
     assert!(Reach::of_vulnerability(&index, "CVE-2026-2").is_nothing());
+}
+
+#[test]
+fn a_version_that_cannot_be_compared_is_touched_and_not_affected() {
+    let reach = Reach::of(&[change(None, Some(advisory("X: npm a 2.0.0")))]);
+    let verdicts = |version: &str| {
+        let entry = &indexed(&image("12", &[&format!("npm/a@{version}")]))[2];
+        (reach.touches(entry), reach.affects(entry))
+    };
+    assert_eq!(verdicts("1.0.0"), (true, true));
+    assert_eq!(verdicts("2.0.0"), (false, false));
+    assert_eq!(verdicts("not a version"), (true, false));
 }
 
 #[test]
@@ -166,4 +179,28 @@ fn what_was_not_written_here_is_refused() {
     for bad in ["", "{}", r#"["npm"]"#, r#"["npm",null,["pkg:x/a@1","x","a","1",null]]"#] {
         assert!(Indexed::parse(bad.as_bytes()).is_err(), "{bad:?} was taken");
     }
+}
+
+#[test]
+fn a_sample_is_the_same_for_the_same_seed_and_from_all_over() {
+    let (one, other) = (sampled(1, 1_000_000, 100), sampled(2, 1_000_000, 100));
+    assert_eq!(one, sampled(1, 1_000_000, 100));
+    assert!(one.len() > 90 && one.intersection(&other).count() < 10);
+    assert!((0..10).all(|tenth| one.iter().any(|place| place / 100_001 == tenth)), "{one:?}");
+    assert_eq!(sampled(1, 0, 100), BTreeSet::new());
+    assert_eq!(sampled(1, 3, 100), BTreeSet::from([1, 2, 3]));
+}
+
+#[test]
+fn a_kept_result_is_held_against_the_full_one() {
+    let (sbom, index) = (image("12", &["npm/a@1.0.0"]), index(&[advisory("X: npm a 2.0.0")]));
+    let full = crate::evaluate(&sbom, &index);
+    let kept = Kept { findings: crate::findings_digest(&full.findings), coverage: full.coverage };
+    assert_eq!(compare(kept.clone(), &full), Ok(()));
+    let stale = Kept { findings: crate::findings_digest(&[]), ..kept.clone() };
+    let difference = compare(stale.clone(), &full).unwrap_err();
+    assert_eq!(*difference, Difference { kept: stale, full: kept.clone() });
+    assert!(difference.to_string().contains(kept.findings.as_str()));
+    let other = Kept { coverage: model::Coverage::Provisional, ..kept };
+    assert!(compare(other, &full).is_err());
 }

@@ -51,8 +51,8 @@ fn any_affected() -> impl Strategy<Value = Affected> {
 pub(crate) fn any_advisory() -> impl Strategy<Value = (FeedId, Advisory)> {
     (
         text(&["f", "g"]),
-        text(&["X-1", "X-2", "CVE-2026-0001"]),
-        prop::collection::vec(text(&["CVE-2026-0001", "CVE-2026-0002", "Y-1"]), 0..3),
+        text(&["X-1", "X-2", "GHSA-1", "CVE-2026-0001"]),
+        prop::collection::vec(text(&["CVE-2026-0001", "CVE-2026-0002", "X-1", "Y-1", "GHSA-1"]), 0..3),
         prop::bool::weighted(0.1),
         select(&Severity::ALL),
         prop::collection::vec(any_affected(), 0..4),

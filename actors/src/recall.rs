@@ -1,0 +1,54 @@
+//! What was known: an SBOM evaluated once more, with the advisories of a snapshot of before.
+
+use std::sync::Arc;
+
+use model::{Digest, SnapshotId};
+
+use crate::Deps;
+use crate::index_cache::{IndexCache, IndexError};
+use crate::places::Places;
+
+/// Evaluates again. Cheap to clone; what it computes counts against the node's evaluations.
+#[derive(Debug, Clone)]
+pub struct Recall {
+    indexes: IndexCache,
+    places: Arc<Places>,
+}
+
+/// Why it could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum RecallError {
+    /// The advisories of that snapshot are not to be had now.
+    #[error("the advisories of the snapshot cannot be read")]
+    Index(#[from] IndexError),
+    /// The stored SBOM can never be evaluated.
+    #[error("the stored sbom cannot be evaluated: {0}")]
+    Sbom(String),
+    /// The node leaves.
+    #[error("the node evaluates nothing any more")]
+    Leaving,
+}
+
+impl Recall {
+    /// With the node's own indexes.
+    pub fn new(deps: &Deps) -> Self {
+        Self { indexes: deps.indexes.clone(), places: deps.places.clone() }
+    }
+
+    /// The digest of what these components' findings are by this snapshot.
+    pub async fn findings_digest(
+        &self,
+        document: Vec<u8>,
+        snapshot: SnapshotId,
+    ) -> Result<Digest, RecallError> {
+        let then = self.indexes.at(snapshot).await?;
+        let place = self.places.take(true).await.map_err(|_| RecallError::Leaving)?;
+        let thinking = tokio::task::spawn_blocking(move || {
+            let sbom = inventory::sbom::parse(&document).map_err(|error| error.to_string())?;
+            Ok(evaluation::findings_digest(&evaluation::evaluate(&sbom, &then.index).findings))
+        });
+        let found = thinking.await.unwrap_or_else(|_| Err("the evaluation panicked".to_owned()));
+        drop(place);
+        found.map_err(RecallError::Sbom)
+    }
+}

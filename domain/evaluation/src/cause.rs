@@ -1,0 +1,175 @@
+//! Why there is another verdict: which of the things that an evaluation reads have changed since the one before.
+
+use model::{Coverage, Digest, FeedId, SnapshotId};
+
+/// Something that an evaluation reads, and that has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CauseKind {
+    /// The image: its first SBOM, or another one.
+    Scan,
+    /// What advisories say.
+    Advisories,
+    /// What feeds speak of at all.
+    Coverage,
+    /// Nothing that is read: another build of Starling evaluates it differently.
+    Engine,
+}
+
+/// An advisory that says something else, and that a changed finding rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RevisedAdvisory {
+    /// Its feed.
+    pub feed: FeedId,
+    /// Its own id.
+    pub advisory: String,
+    /// Its revision before; none where it was not there.
+    pub before: Option<u32>,
+    /// Its revision now; none where it is listed no more.
+    pub after: Option<u32>,
+}
+
+/// Why there is a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// What has changed. Sorted, never empty.
+    pub kinds: Vec<CauseKind>,
+    /// Which advisories, the first of them. Sorted.
+    pub advisories: Vec<RevisedAdvisory>,
+    /// How many advisories there are besides.
+    pub more_advisories: u32,
+}
+
+/// What a result was made from, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Basis {
+    /// The image's components.
+    pub sbom: Digest,
+    /// The state of the advisories.
+    pub snapshot: SnapshotId,
+    /// How far the result can be trusted.
+    pub coverage: Coverage,
+    /// Names the findings.
+    pub findings: Digest,
+}
+
+/// How many advisories a cause names.
+const ADVISORIES_NAMED: usize = 50;
+
+impl CauseKind {
+    /// Every kind, in its order.
+    pub const ALL: [Self; 4] = [Self::Scan, Self::Advisories, Self::Coverage, Self::Engine];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::Advisories => "advisories",
+            Self::Coverage => "coverage",
+            Self::Engine => "engine",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl Cause {
+    /// Why there is this result after that one (`None`: it is the first). `advisories` are those that changed findings
+    /// rest on and that say something else since, in any order.
+    pub fn of(before: Option<&Basis>, now: &Basis, mut advisories: Vec<RevisedAdvisory>) -> Self {
+        advisories.sort();
+        advisories.dedup();
+        let kinds = kinds(before, now, !advisories.is_empty());
+        if !kinds.contains(&CauseKind::Advisories) {
+            advisories.clear();
+        }
+        let more = advisories.len().saturating_sub(ADVISORIES_NAMED);
+        advisories.truncate(ADVISORIES_NAMED);
+        Self { kinds, advisories, more_advisories: u32::try_from(more).unwrap_or(u32::MAX) }
+    }
+}
+
+fn kinds(before: Option<&Basis>, now: &Basis, some_revised: bool) -> Vec<CauseKind> {
+    let Some(before) = before else { return vec![CauseKind::Scan] };
+    let other_sbom = before.sbom != now.sbom;
+    let other_findings = before.findings != now.findings;
+    // With another SBOM too, advisories have a part in it only where some of them are known to say something else.
+    let advisories = other_findings && before.snapshot != now.snapshot && (some_revised || !other_sbom);
+    let mut kinds = Vec::new();
+    kinds.extend(other_sbom.then_some(CauseKind::Scan));
+    kinds.extend(advisories.then_some(CauseKind::Advisories));
+    kinds.extend((before.coverage != now.coverage).then_some(CauseKind::Coverage));
+    if kinds.is_empty() {
+        kinds.push(CauseKind::Engine);
+    }
+    kinds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `sbom snapshot coverage findings`
+    fn basis(text: &str) -> Basis {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Basis {
+            sbom: Digest::of(words[0].as_bytes()),
+            snapshot: SnapshotId(words[1].parse().unwrap()),
+            coverage: Coverage::from_word(words[2]).unwrap(),
+            findings: Digest::of(words[3].as_bytes()),
+        }
+    }
+
+    fn revised(number: usize) -> RevisedAdvisory {
+        let advisory = format!("A-{number:04}");
+        RevisedAdvisory { feed: "f".parse().unwrap(), advisory, before: Some(1), after: Some(2) }
+    }
+
+    #[track_caller]
+    fn check(before: &str, now: &str, revised_count: usize, expected: &[&str]) {
+        let before = Some(before).filter(|text| !text.is_empty()).map(basis);
+        let cause = Cause::of(before.as_ref(), &basis(now), (0..revised_count).map(revised).collect());
+        let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(words, expected);
+        assert_eq!(cause.advisories.is_empty(), !words.contains(&"advisories") || revised_count == 0);
+    }
+
+    #[test]
+    fn the_first_verdict_comes_of_the_scan() {
+        check("", "s 1 complete f", 0, &["scan"]);
+    }
+
+    #[test]
+    fn what_has_changed_is_the_cause() {
+        check("s 1 complete f", "s 2 complete g", 1, &["advisories"]);
+        check("s 1 complete f", "s 2 complete g", 0, &["advisories"]);
+        check("s 1 provisional f", "s 2 complete g", 1, &["advisories", "coverage"]);
+        check("s 1 partial f", "s 2 complete f", 0, &["coverage"]);
+        check("s 1 complete f", "t 1 complete g", 0, &["scan"]);
+        check("s 1 complete f", "t 2 complete g", 0, &["scan"]);
+        check("s 1 complete f", "t 2 complete g", 3, &["scan", "advisories"]);
+    }
+
+    #[test]
+    fn the_same_inputs_with_another_result_are_another_engine() {
+        check("s 1 complete f", "s 1 complete g", 0, &["engine"]);
+    }
+
+    #[test]
+    fn only_so_many_advisories_are_named_and_the_others_counted() {
+        let (before, now) = (basis("s 1 complete f"), basis("s 2 complete g"));
+        let all = (0..ADVISORIES_NAMED + 7).rev().map(revised).chain([revised(3)]).collect();
+        let cause = Cause::of(Some(&before), &now, all);
+        assert_eq!((cause.advisories.len(), cause.more_advisories), (ADVISORIES_NAMED, 7));
+        assert!(cause.advisories.is_sorted());
+    }
+
+    #[test]
+    fn words_of_kinds_read_back() {
+        for kind in CauseKind::ALL {
+            assert_eq!(CauseKind::from_word(kind.as_str()), Some(kind));
+        }
+    }
+}

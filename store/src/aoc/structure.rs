@@ -1,0 +1,94 @@
+//! What holds the documents in place: numbers, triggers, grants, keys.
+
+use super::{Rule, Violation};
+use crate::{Error, Store};
+
+/// Tables that only ever grow.
+const APPEND_ONLY: [&str; 5] =
+    ["vuln.observation", "vuln.snapshot", "vuln.origin", "vuln.difference", "vuln.alias"];
+
+/// Checks everything but the documents themselves.
+pub async fn structure(store: &Store) -> Result<Vec<Violation>, Error> {
+    let mut found = snapshots(store).await?;
+    found.extend(triggers(store).await?);
+    found.extend(grants(store).await?);
+    found.extend(keys(store).await?);
+    Ok(found)
+}
+
+async fn snapshots(store: &Store) -> Result<Vec<Violation>, Error> {
+    let mut tx = store.fleet().await?;
+    let rows = sqlx::query_file!("queries/aoc_snapshots.sql").fetch_all(tx.conn()).await?;
+    tx.commit().await?;
+    let violation = |id: i64, what: String| Violation::new(Rule::Snapshots, format!("snapshot {id}"), what);
+    let mut found = Vec::new();
+    for row in rows {
+        match (row.feed_id, row.counted, row.stored) {
+            (Some(_), counted, stored) if counted == stored => {}
+            (Some(feed), counted, stored) => found.push(violation(
+                row.snapshot_id,
+                format!("{counted} revisions of {feed} were counted, {stored} are there"),
+            )),
+            (None, ..) => found.push(violation(row.snapshot_id, "it is not there".to_owned())),
+        }
+    }
+    Ok(found)
+}
+
+async fn triggers(store: &Store) -> Result<Vec<Violation>, Error> {
+    let mut tx = store.fleet().await?;
+    // In `tgtype` 1 is "for each row", 2 "before"; 8, 16 and 32 are delete, update and truncate.
+    let guarded = sqlx::query_scalar!(
+        r#"select w.name as "name!" from unnest($1::text[]) as w(name)
+           where exists (
+               select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+               where t.tgrelid = to_regclass(w.name) and t.tgname = 'append_only' and t.tgenabled in ('O', 'A')
+                 and t.tgtype & 59 = 58 and t.tgqual is null
+                 and p.oid = to_regproc('vuln.refuse_change') and p.prosrc like '%raise exception%')"#,
+        &APPEND_ONLY.map(str::to_owned),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    tx.commit().await?;
+    let bare = APPEND_ONLY.iter().filter(|table| !guarded.iter().any(|name| name == *table));
+    let what = "no trigger refuses update, delete and truncate";
+    Ok(bare.map(|table| Violation::new(Rule::Triggers, *table, what)).collect())
+}
+
+async fn grants(store: &Store) -> Result<Vec<Violation>, Error> {
+    let mut tx = store.fleet().await?;
+    let rows = sqlx::query!(
+        r#"select w.name as "name!", r.rolname::text as "role!", p.privilege as "privilege!"
+           from unnest($1::text[]) as w(name)
+           cross join pg_roles r
+           cross join unnest(array['update', 'delete', 'truncate']) as p(privilege)
+           where r.rolname like 'starling\_%' and to_regclass(w.name) is not null
+             and (has_table_privilege(r.oid, to_regclass(w.name), p.privilege)
+                  or p.privilege = 'update' and has_any_column_privilege(r.oid, to_regclass(w.name), 'update'))
+           order by 1, 2, 3"#,
+        &APPEND_ONLY.map(str::to_owned),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    tx.commit().await?;
+    let violations = rows
+        .into_iter()
+        .map(|row| Violation::new(Rule::Grants, row.name, format!("{} may {} it", row.role, row.privilege)));
+    Ok(violations.collect())
+}
+
+async fn keys(store: &Store) -> Result<Vec<Violation>, Error> {
+    const WANTED: [&str; 4] =
+        ["observation_pkey", "observation_supersedes", "observation_origin", "snapshot_feed_id_refresh_key"];
+    let mut tx = store.fleet().await?;
+    let valid = sqlx::query_scalar!(
+        r#"select c.conname::text as "name!" from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+           where n.nspname = 'vuln' and c.conname::text = any ($1) and c.convalidated"#,
+        &WANTED.map(str::to_owned),
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    tx.commit().await?;
+    let missing = WANTED.iter().filter(|key| !valid.iter().any(|name| name == *key));
+    Ok(missing.map(|key| Violation::new(Rule::Keys, *key, "it is not there, or not valid")).collect())
+}
