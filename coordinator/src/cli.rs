@@ -9,6 +9,7 @@ mod alone;
 mod aoc;
 mod blast_radius;
 mod cluster;
+mod exit_map;
 mod failure;
 mod feeds;
 mod findings;

@@ -12,23 +12,43 @@ use super::image_source::SourceError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// It went well. For a result: evaluated, and the gate passed.
-    Ok = 0,
+    Ok,
     /// Evaluated, and the gate of `--fail-on` failed.
-    Gate = 1,
+    Gate,
     /// The command line or a setting is wrong.
-    Usage = 2,
+    Usage,
     /// It could not be done: image, server, or node.
-    Failed = 3,
+    Failed,
     /// Evaluated, but not to be trusted: coverage is not complete, or a feed is too old.
-    Untrusted = 4,
+    Untrusted,
+    /// The same, in a state that `--exit-code-map` gives this code.
+    Mapped(u8),
     /// Gave up waiting; the job goes on.
-    GaveUp = 5,
+    GaveUp,
     /// Not allowed, or a quota is used up.
-    Refused = 6,
+    Refused,
     /// Interrupted by Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
     /// Nobody reads the data any more; as a shell says it of a program that a closed pipe ended.
-    Closed = 141,
+    Closed,
+}
+
+impl Exit {
+    /// What the process exits with.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Gate => 1,
+            Self::Usage => 2,
+            Self::Failed => 3,
+            Self::Untrusted => 4,
+            Self::Mapped(code) => code,
+            Self::GaveUp => 5,
+            Self::Refused => 6,
+            Self::Interrupted => 130,
+            Self::Closed => 141,
+        }
+    }
 }
 
 /// The exit codes as the help shows them.
@@ -37,14 +57,15 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   1    evaluated, and the gate of --fail-on failed
   2    the command line or a setting is wrong
   3    it could not be done: image, server or node
-  4    evaluated, but not to be trusted: coverage is not complete, or a feed is too old
+  4    evaluated, but not to be trusted: no feeds, an unknown or ended distribution, a missing or late feed,
+       packages of third parties, a part that could not be read; --exit-code-map tells them apart
   5    gave up waiting; the job goes on, its id is printed
   6    not allowed, or a quota is used up
   130  interrupted by Ctrl-C";
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 

@@ -49,8 +49,8 @@ impl Findings {
         let filter = report::filter(self.min_severity, self.only_fixed);
         self.output.check()?;
         let report = match self.at {
-            Some(time) => Report::at(server, &self.image, time, filter).await?,
-            None => Report::of(server, &self.image, self.verdict.unwrap_or(0), filter).await?,
+            Some(time) => Report::at(server, &self.image, time, filter, self.gate).await?,
+            None => Report::of(server, &self.image, self.verdict.unwrap_or(0), filter, self.gate).await?,
         };
         self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))

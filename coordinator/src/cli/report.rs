@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use clap::Args;
-use model::Severity;
+use evaluation::coverage;
+use model::{Gap, GapKind, Severity};
 use proto_api::common::v1::Coverage;
 use proto_api::finding::v1::{
-    CountFindingsRequest, CountFindingsResponse, Finding, FindingFilter, GetVerdictRequest,
+    self as wire, CountFindingsRequest, CountFindingsResponse, Finding, FindingFilter, GetVerdictRequest,
     ListFindingsRequest, Verdict,
 };
 use proto_api::verdict::v1::{Agreement, RecallVerdictRequest, RecallVerdictResponse};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::exit_map::ExitMap;
 use super::failure::{Exit, Failure};
 use super::json::{SCHEMA_VERSION, value};
 use super::list;
@@ -33,6 +35,11 @@ pub(super) struct Gate {
     /// Exit with 4 when a feed was not read for longer than this, such as 24h
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub max_feed_age: Option<Duration>,
+    /// Exit with another code than 4 in a state: STATE=CODE with commas between, or "states" for 40 no-feeds,
+    /// 41 unknown-distro, 42 missing-feed, 43 third-party, 44 partial-scan, 45 end-of-life, 46 late-feed. Of several
+    /// the worst counts
+    #[arg(long, value_name = "MAP")]
+    pub exit_code_map: Option<ExitMap>,
 }
 
 impl Gate {
@@ -40,17 +47,25 @@ impl Gate {
     pub(super) fn judge(
         self,
         mut is_found: impl FnMut(Severity) -> bool,
-        coverage: Coverage,
-        mut feed_ages: impl Iterator<Item = Option<Duration>>,
+        is_to_be_trusted: bool,
+        states: &[GapKind],
     ) -> Exit {
-        let mut too_old = |limit| feed_ages.any(|age| age.is_none_or(|age| age > limit));
         if self.fail_on.is_some_and(&mut is_found) {
             Exit::Gate
-        } else if coverage != Coverage::Complete || self.max_feed_age.is_some_and(&mut too_old) {
-            Exit::Untrusted
-        } else {
+        } else if is_to_be_trusted {
             Exit::Ok
+        } else {
+            self.exit_code_map.unwrap_or_default().exit(states)
         }
+    }
+
+    /// The feeds that were not read for longer than is allowed here.
+    pub(super) fn late<'f>(
+        self,
+        feeds: impl Iterator<Item = (&'f str, Option<Duration>)>,
+    ) -> impl Iterator<Item = Gap> {
+        let late = move |(feed, age)| coverage::late(feed, age, self.max_feed_age?);
+        feeds.filter_map(late)
     }
 }
 
@@ -143,6 +158,8 @@ pub(super) struct Report {
     pub counts: CountFindingsResponse,
     /// The findings that the filter lets through.
     pub findings: Vec<Finding>,
+    /// What it lacks, worst first.
+    pub gaps: Vec<Gap>,
     /// What came of evaluating it once more, where a time of before was asked for.
     pub recall: Option<RecallVerdictResponse>,
 }
@@ -160,6 +177,7 @@ impl Report {
         image: &str,
         version: i32,
         filter: FindingFilter,
+        gate: Gate,
     ) -> Result<Self, Failure> {
         let request = GetVerdictRequest { image: image.to_owned(), version };
         let verdict = call(request, async |request| server.findings().get_verdict(request).await).await?;
@@ -180,7 +198,8 @@ impl Report {
             let page = call(request, async |request| server.findings().list_findings(request).await).await?;
             Ok((page.findings, page.next_page_token))
         });
-        Ok(Self { verdict, counts, findings: found.await?.items, recall: None })
+        let gaps = gaps(&verdict, gate);
+        Ok(Self { verdict, counts, findings: found.await?.items, gaps, recall: None })
     }
 
     /// Reads what was known at this time, and has it evaluated once more.
@@ -189,11 +208,12 @@ impl Report {
         image: &str,
         time: OffsetDateTime,
         filter: FindingFilter,
+        gate: Gate,
     ) -> Result<Self, Failure> {
         let request = RecallVerdictRequest { image: image.to_owned(), time: Some(convert::timestamp(time)) };
         let recall = call(request, async |request| server.verdicts().recall_verdict(request).await).await?;
         let known = recall.verdict.clone().unwrap_or_default();
-        let report = Self::of(server, &known.image_digest, known.version, filter).await?;
+        let report = Self::of(server, &known.image_digest, known.version, filter, gate).await?;
         Ok(Self { recall: Some(recall), ..report })
     }
 
@@ -226,15 +246,11 @@ impl Report {
         }
     }
 
-    /// What the server told, as the formats for other tools need it. It tells no locations.
+    /// What the server told, as the formats for other tools need it.
     fn report(&self, name: &str) -> Result<report::Report, Failure> {
         let verdict = &self.verdict;
         let unreadable = |what: &str| Failure::new(Exit::Failed, format!("the server sent no sound {what}"));
         let digest = |text: &str| text.parse().map_err(|_| unreadable("digest"));
-        let problem = |text: &String| {
-            let (place, what) = text.split_once(": ").unwrap_or(("", text));
-            model::Problem { place: place.to_owned(), what: what.to_owned() }
-        };
         let feed = |feed: &proto_api::finding::v1::VerdictFeed| report::Feed {
             id: feed.feed_id.clone(),
             records: None,
@@ -245,14 +261,10 @@ impl Report {
             image: report::Image { name: name.to_owned(), digest: verdict.image_digest.clone() },
             sbom_digest: digest(&verdict.sbom_digest)?,
             findings_digest: digest(&verdict.findings_digest)?,
-            distro: None,
+            distro: verdict.distro.as_ref().map(distro_line),
             snapshot: verdict.snapshot.to_string(),
-            coverage: match verdict.coverage() {
-                Coverage::Complete => model::Coverage::Complete,
-                Coverage::Partial => model::Coverage::Partial,
-                Coverage::Provisional | Coverage::Unspecified => model::Coverage::Provisional,
-            },
-            problems: verdict.problems.iter().map(problem).collect(),
+            coverage: convert::coverage_of(verdict.coverage()),
+            gaps: self.gaps.clone(),
             feeds: verdict.feeds.iter().map(feed).collect(),
             findings: self
                 .findings
@@ -303,18 +315,10 @@ impl Report {
     }
 
     fn coverage_lines(&self) -> Vec<String> {
-        let line = match self.verdict.coverage() {
-            Coverage::Complete => "coverage: complete",
-            Coverage::Partial => {
-                "coverage: partial. THIS IS NOT A CLEAN RESULT: part of the image could not be read, or no feed \
-                 speaks of a package's ecosystem"
-            }
-            Coverage::Provisional | Coverage::Unspecified => {
-                "coverage: provisional. THIS IS NOT A CLEAN RESULT: no feed was loaded when it was evaluated"
-            }
-        };
-        let mut lines = vec![line.to_owned()];
-        lines.extend(self.verdict.problems.iter().map(|problem| format!("  {problem}")));
+        let coverage = convert::coverage_of(self.verdict.coverage());
+        let mut lines = vec![coverage_line(coverage, &Gap::kinds(&self.gaps))];
+        lines.extend(self.verdict.distro.as_ref().map(|distro| distro_words(&distro_line(distro))));
+        lines.extend(gap_lines(&self.gaps));
         lines
     }
 
@@ -344,8 +348,8 @@ impl Report {
             };
             self.counts.by_severity.iter().any(of)
         };
-        let ages = self.verdict.feeds.iter().map(|feed| words::duration(feed.age));
-        match gate.judge(is_found, self.verdict.coverage(), ages) {
+        let complete = self.verdict.coverage() == Coverage::Complete;
+        match gate.judge(is_found, complete && self.gaps.is_empty(), &Gap::kinds(&self.gaps)) {
             Exit::Ok if self.recall.as_ref().is_some_and(differs) => Exit::Untrusted,
             exit => exit,
         }
@@ -378,6 +382,55 @@ fn recall_line(recall: &RecallVerdictResponse) -> String {
     }
 }
 
+/// The line that says how far a result can be trusted, and by which states it cannot.
+pub(super) fn coverage_line(coverage: model::Coverage, states: &[GapKind]) -> String {
+    let shout = match (coverage, states) {
+        (model::Coverage::Complete, []) => String::new(),
+        (_, []) => ". THIS IS NOT A CLEAN RESULT".to_owned(),
+        (_, states) => {
+            let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+            format!(". THIS IS NOT A CLEAN RESULT: {}", words.join(", "))
+        }
+    };
+    format!("coverage: {}{shout}", coverage.as_str())
+}
+
+/// Each gap in a line.
+pub(super) fn gap_lines(gaps: &[Gap]) -> impl Iterator<Item = String> {
+    gaps.iter().map(|Gap { kind, place, what }| format!("  {}: {place}: {what}", kind.as_str()))
+}
+
+/// What the image is built on, and until when somebody cares for it.
+pub(super) fn distro_words(distro: &report::DistroLine) -> String {
+    let report::DistroLine { id, version, end_of_life, .. } = distro;
+    let day = end_of_life.as_deref().unwrap_or("a day that is not known");
+    format!("distribution: {id} {version}, cared for until {day}")
+}
+
+fn distro_line(distro: &wire::Distro) -> report::DistroLine {
+    report::DistroLine {
+        id: distro.id.clone(),
+        version: distro.version.clone(),
+        end_of_life: Some(distro.end_of_life.clone()).filter(|day| !day.is_empty()),
+        ended: distro.ended,
+    }
+}
+
+/// What the verdict lacks, and what the gate adds to it.
+fn gaps(verdict: &Verdict, gate: Gate) -> Vec<Gap> {
+    let told = verdict
+        .gaps
+        .iter()
+        .map(|gap| Gap::new(convert::gap_kind_of(gap.state()), gap.place.as_str(), gap.what.as_str()));
+    let ages = verdict.feeds.iter().map(|feed| (feed.feed_id.as_str(), words::duration(feed.age)));
+    let mut gaps: Vec<Gap> = told.chain(gate.late(ages)).collect();
+    gaps.sort();
+    gaps.dedup_by(|next, first| {
+        next.kind == first.kind && next.place == first.place && next.kind == GapKind::LateFeed
+    });
+    gaps
+}
+
 /// `None` where a name in it is none.
 fn reported(finding: &Finding) -> Option<report::Reported> {
     let advisory = |a: &proto_api::finding::v1::AdvisoryMatch| {
@@ -402,12 +455,16 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             advisories: finding.advisories.iter().map(advisory).collect::<Option<_>>()?,
             vex: None,
         },
-        locations: Vec::new(),
-        exploited: false,
-        epss: None,
-        origin: None,
+        locations: finding.locations.iter().map(location).collect(),
+        exploited: finding.exploited,
+        epss: finding.epss.map(|epss| (epss.probability, epss.percentile)),
+        origin: convert::origin_of(finding.origin()),
         ignored: None,
     })
+}
+
+fn location(location: &wire::Location) -> model::Location {
+    model::Location { layer: location.layer.unsigned_abs(), path: location.path.clone() }
 }
 
 fn row(finding: &Finding) -> FindingRow<'_> {
@@ -418,7 +475,11 @@ fn row(finding: &Finding) -> FindingRow<'_> {
         fixed: &finding.fixed_versions,
         // A node of before sends no word.
         fix_state: if finding.fix_state.is_empty() { "not-fixed" } else { &finding.fix_state },
-        vulnerability: finding.vulnerability.clone(),
+        vulnerability: format!(
+            "{}{}",
+            finding.vulnerability,
+            if finding.exploited { " (exploited)" } else { "" }
+        ),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
 }
@@ -467,12 +528,19 @@ mod tests {
                 ..CountFindingsResponse::default()
             },
             findings: vec![finding],
+            gaps: Vec::new(),
             recall: None,
         }
     }
 
+    /// As it is read from a server for this gate.
+    fn judged(mut report: Report, gate: Gate) -> Exit {
+        report.gaps = gaps(&report.verdict, gate);
+        report.exit(gate)
+    }
+
     fn gate(fail_on: Option<Severity>, hours: Option<u64>) -> Gate {
-        Gate { fail_on, max_feed_age: hours.map(|h| Duration::from_secs(3600 * h)) }
+        Gate { fail_on, max_feed_age: hours.map(|h| Duration::from_secs(3600 * h)), exit_code_map: None }
     }
 
     #[test]
@@ -512,8 +580,18 @@ mod tests {
         assert_eq!(complete.exit(gate(None, None)), Exit::Ok);
         assert_eq!(complete.exit(gate(Some(Severity::Critical), None)), Exit::Ok);
         assert_eq!(complete.exit(gate(Some(Severity::High), None)), Exit::Gate);
-        assert_eq!(complete.exit(gate(None, Some(1))), Exit::Untrusted);
-        assert_eq!(complete.exit(gate(None, Some(3))), Exit::Ok);
+        assert_eq!(judged(complete.clone(), gate(None, Some(1))), Exit::Untrusted);
+        assert_eq!(judged(complete.clone(), gate(None, Some(3))), Exit::Ok);
+        let by_state = |hours| Gate { exit_code_map: "states".parse().ok(), ..gate(None, Some(hours)) };
+        assert_eq!(judged(complete.clone(), by_state(1)), Exit::Mapped(46));
+        assert_eq!(judged(complete.clone(), by_state(3)), Exit::Ok);
+        let mut foreign = complete;
+        foreign.verdict.gaps.push(wire::Gap {
+            state: wire::CoverageState::ThirdParty.into(),
+            place: "etc/apt/sources.list".to_owned(),
+            what: "a stranger".to_owned(),
+        });
+        assert_eq!(judged(foreign, by_state(3)), Exit::Mapped(43));
         for coverage in [Coverage::Partial, Coverage::Provisional] {
             assert_eq!(report(coverage).exit(gate(None, None)), Exit::Untrusted);
             assert_eq!(report(coverage).exit(gate(Some(Severity::Low), None)), Exit::Gate);

@@ -102,7 +102,8 @@ impl Submit {
             return Err(Failure::new(Exit::Failed, state_line(&job))
                 .next(format!("starling jobs timeline {}", job.job_id)));
         }
-        let report = Report::of(server, &job.image_digest, 0, report::filter(None, false)).await?;
+        let filter = report::filter(None, false);
+        let report = Report::of(server, &job.image_digest, 0, filter, self.gate).await?;
         self.output.write(&report, &self.image, screen)?;
         Ok(report.exit(self.gate))
     }

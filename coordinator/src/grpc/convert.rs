@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use model::{Coverage, JobKind, JobState, Lane, Severity, Stage};
+use model::{Coverage, GapKind, JobKind, JobState, Lane, Origin, Severity, Stage};
 use proto_api::common::v1 as common;
+use proto_api::finding::v1 as finding;
 use proto_api::job::v1 as job;
 use time::OffsetDateTime;
 
@@ -121,6 +122,59 @@ pub const fn coverage(coverage: Coverage) -> common::Coverage {
     }
 }
 
+/// The coverage of a contract's word; what a newer server calls otherwise is not trusted.
+pub const fn coverage_of(coverage: common::Coverage) -> Coverage {
+    match coverage {
+        common::Coverage::Complete => Coverage::Complete,
+        common::Coverage::Partial => Coverage::Partial,
+        common::Coverage::Provisional | common::Coverage::Unspecified => Coverage::Provisional,
+    }
+}
+
+/// The contract's word for a state in which a result is not to be trusted.
+pub const fn gap_kind(kind: GapKind) -> finding::CoverageState {
+    match kind {
+        GapKind::NoFeeds => finding::CoverageState::NoFeeds,
+        GapKind::UnknownDistro => finding::CoverageState::UnknownDistro,
+        GapKind::EndOfLife => finding::CoverageState::EndOfLife,
+        GapKind::MissingFeed => finding::CoverageState::MissingFeed,
+        GapKind::LateFeed => finding::CoverageState::LateFeed,
+        GapKind::ThirdParty => finding::CoverageState::ThirdParty,
+        GapKind::PartialScan => finding::CoverageState::PartialScan,
+    }
+}
+
+/// The state of a contract's word; one that only a newer server knows is a partial scan.
+pub const fn gap_kind_of(state: finding::CoverageState) -> GapKind {
+    match state {
+        finding::CoverageState::NoFeeds => GapKind::NoFeeds,
+        finding::CoverageState::UnknownDistro => GapKind::UnknownDistro,
+        finding::CoverageState::EndOfLife => GapKind::EndOfLife,
+        finding::CoverageState::MissingFeed => GapKind::MissingFeed,
+        finding::CoverageState::LateFeed => GapKind::LateFeed,
+        finding::CoverageState::ThirdParty => GapKind::ThirdParty,
+        finding::CoverageState::PartialScan | finding::CoverageState::Unspecified => GapKind::PartialScan,
+    }
+}
+
+/// The contract's word for who brought a component.
+pub const fn origin(origin: Option<Origin>) -> finding::Origin {
+    match origin {
+        None => finding::Origin::Unspecified,
+        Some(Origin::Base) => finding::Origin::Base,
+        Some(Origin::Own) => finding::Origin::Own,
+    }
+}
+
+/// Who brought a component, where the contract's word says it.
+pub const fn origin_of(origin: finding::Origin) -> Option<Origin> {
+    match origin {
+        finding::Origin::Unspecified => None,
+        finding::Origin::Base => Some(Origin::Base),
+        finding::Origin::Own => Some(Origin::Own),
+    }
+}
+
 /// A moment as the contract writes it.
 pub fn timestamp(moment: OffsetDateTime) -> prost_types::Timestamp {
     let nanos = i32::try_from(moment.nanosecond()).expect("below a second");
@@ -148,6 +202,10 @@ mod tests {
         assert!(JobState::ALL.iter().all(|s| state_of(state(*s)) == Some(*s)));
         assert!(JobKind::ALL.iter().all(|k| kind_of(kind(*k)) == *k));
         assert!(Severity::ALL.iter().all(|s| severity_of(severity(*s)) == Some(*s)));
+        assert!(GapKind::ALL.iter().all(|k| gap_kind_of(gap_kind(*k)) == *k));
+        assert!([None, Some(Origin::Base), Some(Origin::Own)].iter().all(|o| origin_of(origin(*o)) == *o));
+        let coverages = [Coverage::Complete, Coverage::Partial, Coverage::Provisional];
+        assert!(coverages.iter().all(|c| coverage_of(coverage(*c)) == *c));
     }
 
     #[test]

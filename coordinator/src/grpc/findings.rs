@@ -1,5 +1,7 @@
 //! FindingService: what holds for an image, and how far to trust it.
 
+mod image;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,8 +104,14 @@ impl Findings {
         let found =
             findings::of_verdict(&mut tx, &image, verdict.version, &filter, after, page.limit()).await?;
         let (found, next_page_token) = page.cut(seals, binding, found, |listed| cursor_bytes(listed.cursor));
+        let sbom = image::read(&evaluations::sbom(&mut tx, &verdict.sbom_digest).await?)?;
+        let message = |Listed { finding, .. }: &Listed| {
+            let mut message = finding_message(finding);
+            image::place(&mut message, finding, &sbom);
+            message
+        };
         Ok(ListFindingsResponse {
-            findings: found.iter().map(|Listed { finding, .. }| finding_message(finding)).collect(),
+            findings: found.iter().map(message).collect(),
             next_page_token,
             image_digest: image.to_string(),
             verdict_version: version(verdict.version),
@@ -119,14 +127,13 @@ impl Findings {
         let mut fleet = self.0.store.fleet().await?;
         let latest = observations::latest_snapshot(&mut fleet).await?;
         let feeds = feeds::list(&mut fleet).await?;
+        let (sbom, now) = (image::read(&document)?, OffsetDateTime::now_utc());
         Ok(wire::Verdict {
             latest_snapshot: latest.0,
-            feeds: feeds
-                .iter()
-                .filter(|feed| feed.enabled)
-                .map(|feed| feed_message(feed, OffsetDateTime::now_utc()))
-                .collect(),
-            problems: problems(&document)?,
+            feeds: feeds.iter().filter(|feed| feed.enabled).map(|feed| feed_message(feed, now)).collect(),
+            problems: problems(&sbom),
+            gaps: image::gaps(verdict.coverage, &sbom, &feeds, now),
+            distro: image::distro(&sbom, now),
             ..verdict_message(&image, &verdict)
         })
     }
@@ -186,13 +193,9 @@ fn parse_cursor(bytes: &[u8]) -> Result<Cursor, Refusal> {
 }
 
 /// The first problems of the SBOM, each in a line.
-fn problems(document: &[u8]) -> Result<Vec<String>, Refusal> {
-    let sbom = inventory::sbom::parse(document).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "stored SBOM is refused");
-        refuse(ErrorReason::DataCorrupt)
-    })?;
+fn problems(sbom: &model::Sbom) -> Vec<String> {
     let line = |problem: &model::Problem| format!("{}: {}", problem.place, problem.what);
-    Ok(sbom.problems.iter().take(PROBLEMS_MAX).map(line).collect())
+    sbom.problems.iter().take(PROBLEMS_MAX).map(line).collect()
 }
 
 pub(super) fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::Verdict {
@@ -257,6 +260,7 @@ pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
         fixed_versions: finding.fix.versions().to_vec(),
         fix_state: finding.fix.as_str().to_owned(),
         advisories: finding.advisories.iter().map(advisory).collect(),
+        ..wire::Finding::default()
     }
 }
 

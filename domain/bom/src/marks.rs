@@ -2,13 +2,14 @@
 //! annotations.
 
 use inventory::purl;
-use model::{Component, Location, Problem, Purl, Sbom, SourcePackage};
+use model::{Component, Location, Problem, Purl, Sbom, SourcePackage, ThirdParty};
 
 /// The document is ours, in this version of the marks.
 pub(crate) const VERSION: (&str, &str) = ("starling:schema_version", "1");
 /// The distribution's code name.
 pub(crate) const CODENAME: &str = "starling:codename";
 const BASE_LAYERS: &str = "starling:base_layers";
+const THIRD_PARTY: &str = "starling:third_party";
 const PROBLEM: &str = "starling:problem";
 const LOCATION: &str = "starling:location";
 const ARCHITECTURE: &str = "starling:architecture";
@@ -22,9 +23,14 @@ pub(crate) type Mark = (&'static str, String);
 /// What a document says of itself: whose it is, and what could not be read.
 pub(crate) fn of_document(sbom: &Sbom) -> Vec<Mark> {
     let problem = |p: &Problem| (PROBLEM, serde_json::json!([p.place, p.what]).to_string());
+    let third_party = |t: &ThirdParty| {
+        let packages: Vec<&str> = t.packages.iter().map(Purl::as_str).collect();
+        (THIRD_PARTY, serde_json::json!([t.place, t.supplier, packages]).to_string())
+    };
     let version = [(VERSION.0, VERSION.1.to_owned())];
     let base = sbom.base_layers.map(|number| (BASE_LAYERS, number.to_string()));
-    version.into_iter().chain(base).chain(sbom.problems.iter().map(problem)).collect()
+    let third_party = sbom.third_party.iter().map(third_party);
+    version.into_iter().chain(base).chain(third_party).chain(sbom.problems.iter().map(problem)).collect()
 }
 
 /// The number of the base's layers, where a mark of a document tells it.
@@ -48,6 +54,14 @@ pub(crate) fn of_component(component: &Component) -> Vec<Mark> {
 pub(crate) fn problem(name: &str, value: &str) -> Option<Problem> {
     let (place, what) = serde_json::from_str(Some(value).filter(|_| name == PROBLEM)?).ok()?;
     Some(Problem { place, what })
+}
+
+/// Who else brings packages, where a mark of a document tells it.
+pub(crate) fn third_party(name: &str, value: &str) -> Option<ThirdParty> {
+    let told = serde_json::from_str(Some(value).filter(|_| name == THIRD_PARTY)?).ok()?;
+    let (place, supplier, packages): (_, _, Vec<String>) = told;
+    let packages = packages.iter().map(|text| canonical(text).ok()).collect::<Option<_>>()?;
+    Some(ThirdParty { place, supplier, packages })
 }
 
 /// Puts what a mark says into the component. What cannot be read is answered.

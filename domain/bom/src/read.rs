@@ -151,7 +151,9 @@ impl Reading {
         let problems = if ours { problems.collect() } else { Vec::new() };
         let mut base = document_marks.iter().filter_map(|(name, value)| marks::base_layers(name, value));
         let base_layers = base.next().filter(|_| ours);
-        Self { ours, sbom: Sbom { problems, base_layers, ..Sbom::default() }, untold: 0 }
+        let strangers = document_marks.iter().filter_map(|(name, value)| marks::third_party(name, value));
+        let third_party = strangers.filter(|_| ours).collect();
+        Self { ours, sbom: Sbom { problems, base_layers, third_party, ..Sbom::default() }, untold: 0 }
     }
 
     fn problem(&mut self, place: impl Into<String>, what: impl Into<String>) {

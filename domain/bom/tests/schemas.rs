@@ -14,7 +14,7 @@ use bom::cyclonedx::{self, SpecVersion};
 use bom::{Subject, spdx, with_analysis};
 use model::{
     Component, Digest, Distro, Finding, FixState, Justification, Location, PackageKind, Problem, Purl, Sbom,
-    Severity, SourcePackage, VexStatus, VexWord,
+    Severity, SourcePackage, ThirdParty, VexStatus, VexWord,
 };
 use serde_json::Value;
 
@@ -61,6 +61,11 @@ fn full() -> Sbom {
             codename: Some("sid".to_owned()),
         }),
         base_layers: Some(2),
+        third_party: vec![ThirdParty {
+            place: "etc/apt/sources.list".to_owned(),
+            supplier: "https://apt.example/".to_owned(),
+            packages: vec![Purl::from_canonical("pkg:deb/debian/libb-java@1".to_owned())],
+        }],
         components: vec![component("a.jar"), component("b.jar")],
         problems: vec![Problem { place: "layer 0".to_owned(), what: "odd".to_owned() }],
     }

@@ -21,7 +21,7 @@ pub struct Explanation {
     pub vulnerability: String,
     /// One for each advisory and component; those that affect the image first. Never empty.
     pub reasons: Vec<Reason>,
-    /// What makes an absent finding mean less than it seems: the problems of the evaluation.
+    /// What makes an absent finding mean less than it seems: the gaps of the evaluation.
     pub evaluation: Evaluation,
 }
 

@@ -6,7 +6,7 @@
 mod cause;
 mod changes;
 mod chunks;
-mod coverage;
+pub mod coverage;
 mod document;
 mod explain;
 pub mod impact;
@@ -17,7 +17,7 @@ pub mod packed;
 #[cfg(test)]
 mod tests;
 
-use model::{Coverage, FeedId, Finding, Problem, Purl};
+use model::{Coverage, FeedId, Finding, Gap, Purl};
 
 pub use cause::{Basis, Cause, CauseKind, RevisedAdvisory};
 pub use changes::{Change, ChangeKind, changes};
@@ -33,8 +33,9 @@ pub struct Evaluation {
     pub findings: Vec<Finding>,
     /// Whether an absent finding means anything.
     pub coverage: Coverage,
-    /// Why coverage is not complete, as far as it was found out here. Sorted. The SBOM has its own.
-    pub problems: Vec<Problem>,
+    /// Why coverage is not complete, as far as it was found out here. Sorted. What could not be read when the SBOM was
+    /// made is [`coverage::unread`].
+    pub gaps: Vec<Gap>,
     /// What is no finding because the distributor has the word on it. Sorted.
     pub set_aside: Vec<SetAside>,
 }

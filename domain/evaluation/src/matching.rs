@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::{Ecosystem, canonical_name, scheme};
 use model::{
-    AdvisoryMatch, Component, FeedId, Finding, FixState, NoFix, PackageKind, Problem, Purl, Sbom, Severity,
+    AdvisoryMatch, Component, FeedId, Finding, FixState, Gap, GapKind, NoFix, PackageKind, Purl, Sbom,
+    Severity,
 };
 use version::{InvalidVersion, Version};
 
@@ -23,17 +24,17 @@ pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
     });
     let hits = Vec::with_capacity(sbom.components.len());
     let tables = tables.collect();
-    let mut matcher = Matcher { index, distro, tables, hits, problems: BTreeSet::new() };
+    let mut matcher = Matcher { index, distro, tables, hits, gaps: BTreeSet::new() };
     for component in &sbom.components {
         matcher.component(component);
     }
-    let Matcher { hits, mut problems, .. } = matcher;
+    let Matcher { hits, mut gaps, .. } = matcher;
     let (owned, own): (Vec<_>, Vec<_>) = hits.into_iter().partition(|hit| hit.component.owner.is_some());
-    let coverage = coverage::assess(sbom, index, &mut problems);
+    let coverage = coverage::assess(sbom, index, &mut gaps);
     Evaluation {
         findings: findings(own),
         coverage,
-        problems: problems.into_iter().collect(),
+        gaps: gaps.into_iter().collect(),
         set_aside: owned.into_iter().filter_map(set_aside).collect::<BTreeSet<_>>().into_iter().collect(),
     }
 }
@@ -79,8 +80,9 @@ pub(crate) fn built_from(component: &Component) -> &str {
 
 /// Red Hat's advisories of modules are not read, and the others do not mean modules' packages.
 pub(crate) fn is_of_unread_module(component: &Component, distro: Option<&Ecosystem>) -> bool {
+    let has_label = || component.purl.as_str().contains("modularitylabel=");
     component.kind == PackageKind::Rpm
-        && component.version.contains(".module+")
+        && (component.version.contains(".module+") || has_label())
         && distro.is_some_and(|distro| distro.name == "Red Hat")
 }
 
@@ -92,7 +94,7 @@ struct Matcher<'a> {
     distro: Option<Ecosystem>,
     tables: BTreeMap<PackageKind, Vec<&'a Table>>,
     hits: Vec<Hit<'a>>,
-    problems: BTreeSet<Problem>,
+    gaps: BTreeSet<Gap>,
 }
 
 /// An advisory's entry that applies to a component.
@@ -121,7 +123,7 @@ impl<'a> Matcher<'a> {
     fn component(&mut self, component: &'a Component) {
         let (name, subject, unreadable) = Subject::of(component);
         if is_of_unread_module(component, self.distro.as_ref()) {
-            return self.problem(component, UNREAD_MODULE.to_owned());
+            return self.gap(GapKind::MissingFeed, component, UNREAD_MODULE.to_owned());
         }
         let tables = &self.tables[&component.kind];
         let own = called(tables, &name).filter(|entry| !entry.is_source);
@@ -131,7 +133,7 @@ impl<'a> Matcher<'a> {
             return;
         }
         if let Some(error) = unreadable {
-            self.problem(component, format!("its version cannot be compared: {error}"));
+            self.gap(GapKind::PartialScan, component, format!("its version cannot be compared: {error}"));
         }
         for entry in entries {
             self.entry(&subject, entry);
@@ -145,12 +147,13 @@ impl<'a> Matcher<'a> {
             let no_fix = entry.no_fix;
             self.hits.push(Hit { component, source, feed, severity, no_fix, reason, fixed });
         } else if let Some(error) = &entry.unreadable {
-            self.problem(component, format!("{} cannot be compared with it: {error}", source.id));
+            let what = format!("{} cannot be compared with it: {error}", source.id);
+            self.gap(GapKind::PartialScan, component, what);
         }
     }
 
-    fn problem(&mut self, component: &Component, what: String) {
-        self.problems.insert(Problem { place: component.purl.as_str().to_owned(), what });
+    fn gap(&mut self, kind: GapKind, component: &Component, what: String) {
+        self.gaps.insert(Gap::new(kind, component.purl.as_str(), what));
     }
 }
 

@@ -207,8 +207,8 @@ fn red_hat_names_packages_and_what_will_not_be_fixed_by_its_source() {
         found(&sbom, &index),
         ["C-1 pkg:rpm/curl@7-2.el9", "C-1 pkg:rpm/libcurl@7-2.el9", "C-2 pkg:rpm/curl@7-2.el9"]
     );
-    let problems = evaluate(&sbom, &index).problems;
-    assert_eq!(problems[0].what, "it is of a module, and advisories of modules are not read");
+    let gaps = evaluate(&sbom, &index).gaps;
+    assert_eq!(gaps[0].what, "it is of a module, and advisories of modules are not read");
     let answers: Vec<_> = explain(&sbom, &index, "C-1").reasons.iter().map(|r| r.answer.as_str()).collect();
     assert_eq!(answers, ["affected", "affected", "incomparable"]);
 }
@@ -263,7 +263,7 @@ fn what_cannot_be_compared_is_said_and_still_matches_its_own_text() {
     let ask = |version: &str| {
         let evaluation = evaluate(&debian_12(vec![component(PackageKind::Npm, "a", version)]), &index);
         let problems: Vec<String> =
-            evaluation.problems.into_iter().filter(|p| p.place.starts_with("pkg:")).map(|p| p.what).collect();
+            evaluation.gaps.into_iter().filter(|p| p.place.starts_with("pkg:")).map(|p| p.what).collect();
         (evaluation.findings.len(), evaluation.coverage, problems)
     };
     let wrong =
@@ -278,7 +278,8 @@ fn what_cannot_be_compared_is_said_and_still_matches_its_own_text() {
 fn coverage_is_complete_only_when_everything_was_asked() {
     let check = |sbom: &Sbom, index: &Index, expected: Coverage, problems: &[&str]| {
         let evaluation = evaluate(sbom, index);
-        let shown: Vec<_> = evaluation.problems.iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
+        let shown: Vec<_> =
+            evaluation.gaps.iter().map(|g| format!("{} {}: {}", g.kind.as_str(), g.place, g.what)).collect();
         assert_eq!(
             (evaluation.coverage, shown),
             (expected, problems.iter().map(|p| (*p).to_owned()).collect())
@@ -297,39 +298,60 @@ fn coverage_is_complete_only_when_everything_was_asked() {
         &debian_12(vec![dpkg(), npm()]),
         &Index::default(),
         Provisional,
-        &["feeds: no advisory was read yet"],
+        &["no-feeds feeds: no advisory was read yet"],
     );
-    check(&debian_12(vec![dpkg(), npm()]), &debian, Partial, &["npm: no feed speaks of it"]);
-    check(&debian_12(vec![dpkg()]), &go, Partial, &["Debian:12: no feed speaks of it"]);
+    check(&debian_12(vec![dpkg(), npm()]), &debian, Partial, &["missing-feed npm: no feed speaks of it"]);
+    check(&debian_12(vec![dpkg()]), &go, Partial, &["missing-feed Debian:12: no feed speaks of it"]);
     let conda = component(PackageKind::Conda, "a", "1.0.0");
     check(
         &debian_12(vec![dpkg(), conda]),
         &both,
         Partial,
-        &["conda: its packages are in no advisories that we read"],
+        &["missing-feed conda: its packages are in no advisories that we read"],
     );
     let java = index(&[below("D-1", "Debian:12", "b", "1"), below("M-1", "Maven", "g:b", "1")]);
     let jar = |name| component(PackageKind::Maven, name, "1");
     check(&debian_12(vec![dpkg(), jar("g:a")]), &java, Complete, &[]);
-    let nameless = "maven: no advisory can name its archives without a group: 2";
+    let nameless = "partial-scan maven: no advisory can name its archives without a group: 2";
     check(&debian_12(vec![dpkg(), jar("a"), jar("b"), jar("g:a")]), &java, Partial, &[nameless]);
-    check(&debian_12(vec![]), &both, Partial, &["Debian:12: none of its packages were found"]);
+    check(&debian_12(vec![]), &both, Partial, &["partial-scan Debian:12: none of its packages were found"]);
 
     let of = |distro, components| Sbom { distro, components, ..Sbom::default() };
-    let unknown = "os-release: nothing says which distribution the image is built on";
+    let unknown = "unknown-distro os-release: nothing says which distribution the image is built on";
     check(&of(None, vec![]), &both, Partial, &[unknown]);
     check(&of(None, vec![npm()]), &both, Partial, &[unknown]);
-    let nowhere = "deb: it is not known which distribution its packages come from";
+    let nowhere = "unknown-distro deb: it is not known which distribution its packages come from";
     check(&of(None, vec![dpkg()]), &both, Partial, &[nowhere, unknown]);
     check(
         &of(distro("arch", ""), vec![npm()]),
         &both,
         Partial,
-        &["arch : we read no packages of this distribution"],
+        &["unknown-distro arch : we read no packages of this distribution"],
     );
-    check(&of(distro("debian", "11"), vec![dpkg()]), &both, Partial, &["Debian:11: no feed speaks of it"]);
-    let rolling = ["Debian: no feed speaks of it", "debian: it does not say which release it is"];
+    check(
+        &of(distro("debian", "11"), vec![dpkg()]),
+        &both,
+        Partial,
+        &["missing-feed Debian:11: no feed speaks of it"],
+    );
+    let rolling = [
+        "unknown-distro debian: it does not say which release it is",
+        "missing-feed Debian: no feed speaks of it",
+    ];
     check(&of(distro("debian", ""), vec![dpkg()]), &both, Partial, &rolling);
+
+    let pgdg = |packages: &[&str]| model::ThirdParty {
+        place: "etc/apt/sources.list.d/pgdg.list".to_owned(),
+        supplier: "https://apt.example/pub".to_owned(),
+        packages: packages.iter().map(|purl| Purl::from_canonical((*purl).to_owned())).collect(),
+    };
+    let with = |third_party| Sbom { third_party: vec![third_party], ..debian_12(vec![dpkg()]) };
+    let untold = "third-party etc/apt/sources.list.d/pgdg.list: packages from https://apt.example/pub cannot be told \
+                  from the distribution's, whose advisories do not mean them";
+    check(&with(pgdg(&[])), &both, Partial, &[untold]);
+    let told = "third-party etc/apt/sources.list.d/pgdg.list: 1 packages are by https://apt.example/pub, not by the \
+                distribution: pkg:deb/debian/a@1";
+    check(&with(pgdg(&["pkg:deb/debian/a@1"])), &both, Partial, &[told]);
 
     let broken = model::Problem { place: "layer 1".to_owned(), what: "cut short".to_owned() };
     check(&Sbom { problems: vec![broken], ..debian_12(vec![dpkg()]) }, &both, Partial, &[]);
@@ -432,4 +454,18 @@ mod explaining {
         assert_eq!(answers(&image(), &index, "CVE-2026-1").len(), 4);
         assert_eq!(found(&image(), &index).len(), 2, "one finding for each component");
     }
+}
+
+#[test]
+fn time_makes_gaps_too() {
+    use std::time::Duration;
+
+    let debian_11 = distro("debian", "11").unwrap();
+    assert_eq!(coverage::ended(&debian_11, "2026-08-31"), None);
+    let ended = coverage::ended(&debian_11, "2026-09-01").unwrap();
+    assert_eq!((ended.kind.as_str(), ended.place.as_str()), ("end-of-life", "debian 11"));
+    let late = |age| coverage::late("osv", age, Duration::from_secs(60)).map(|gap| gap.kind.as_str());
+    assert_eq!(late(Some(Duration::from_secs(60))), None);
+    assert_eq!(late(Some(Duration::from_secs(61))), Some("late-feed"));
+    assert_eq!(late(None), Some("late-feed"));
 }

@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::{Component, PackageKind, Problem, Purl, Sbom};
 
@@ -24,12 +24,13 @@ pub fn compose(layers: &[Layer]) -> Sbom {
     let release = os_release::PLACES.iter().find_map(|place| seen.get(place.as_bytes()));
     let distro = release.and_then(|file| os_release::parse(&file.content));
     let (mut components, mut problems) = (Vec::new(), table.problems(&also));
-    let (mut claims, mut room) = (Vec::new(), Limits::DEFAULT.found_bytes);
+    let (mut claims, mut room, mut third_party) = (Vec::new(), Limits::DEFAULT.found_bytes, BTreeSet::new());
     for ecosystem in ECOSYSTEMS {
         let mut files = files_for(*ecosystem, &seen);
         files.extend(table.notes(ecosystem.kind()));
         let (mut found, trouble) = ecosystem.extract(&files, distro.as_ref());
         claims.extend(ecosystem.owned(&files, &found));
+        third_party.extend(ecosystem.third_party(&files, &found, distro.as_ref()));
         problems.extend(trouble);
         problems.extend(cut(&mut found, ecosystem.kind(), &mut room));
         components.extend(found);
@@ -41,7 +42,13 @@ pub fn compose(layers: &[Layer]) -> Sbom {
     for component in of_languages {
         component.owner = component.locations.first().and_then(|at| owners.get(&at.path)).cloned();
     }
-    Sbom { distro, base_layers: None, components: merge(components), problems: bound(problems) }
+    Sbom {
+        distro,
+        base_layers: None,
+        third_party: third_party.into_iter().collect(),
+        components: merge(components),
+        problems: bound(problems),
+    }
 }
 
 /// What a further reading of the layers must keep so that no link leads to a file that is not there.

@@ -26,12 +26,13 @@ mod of_distro;
 mod outline;
 mod pubdev;
 mod pypi;
+mod repositories;
 mod rpm;
 mod swift;
 #[cfg(test)]
 mod tests;
 
-use model::{Component, Distro, Location, PackageKind, Problem, Purl};
+use model::{Component, Distro, Location, PackageKind, Problem, Purl, ThirdParty};
 
 use self::executable::Executable;
 use crate::limits::Limits;
@@ -97,6 +98,16 @@ pub(crate) trait Ecosystem: Sync {
 
     /// Which paths belong to the packages just found, for an ecosystem that keeps such lists.
     fn owned(&self, _files: &[File<'_>], _components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
+        Vec::new()
+    }
+
+    /// Who else than the distribution brings the packages just found, as far as the files say it.
+    fn third_party(
+        &self,
+        _files: &[File<'_>],
+        _components: &[Component],
+        _distro: Option<&Distro>,
+    ) -> Vec<ThirdParty> {
         Vec::new()
     }
 }

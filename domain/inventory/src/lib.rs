@@ -42,4 +42,4 @@ pub use scan::{LayerCache, NoCache, scan, usual_threads};
 
 /// Which rules made an SBOM. Raised whenever the same layers would give another list, so that stored
 /// SBOMs of older rules are made anew.
-pub const EXTRACTOR: &str = "starling-inventory/3";
+pub const EXTRACTOR: &str = "starling-inventory/4";

@@ -3,7 +3,7 @@
 //! The same SBOM gives the same bytes on every machine, so its digest names it. Reading one back checks
 //! everything that the writer guarantees: a document comes from a store, not from here.
 
-use model::{Component, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage};
+use model::{Component, Distro, Location, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DocumentError;
@@ -22,6 +22,7 @@ pub fn document(sbom: &Sbom) -> Vec<u8> {
         schema_version: SCHEMA_VERSION,
         distro: sbom.distro.clone().map(DistroDoc::from),
         base_layers: sbom.base_layers,
+        third_party: sbom.third_party.iter().cloned().map(ThirdPartyDoc::from).collect(),
         components: sbom.components.iter().cloned().map(ComponentDoc::from).collect(),
         problems: sbom.problems.iter().cloned().map(ProblemDoc::from).collect(),
     };
@@ -49,8 +50,10 @@ pub fn parse(bytes: &[u8]) -> Result<Sbom, DocumentError> {
     if !components.is_sorted_by(|a, b| a < b) {
         return Err(malformed(WHAT, "its components are not sorted, or one is there twice"));
     }
+    let third_party =
+        document.third_party.into_iter().map(ThirdParty::try_from).collect::<Result<Vec<_>, _>>()?;
     let (distro, base_layers) = (document.distro.map(Distro::from), document.base_layers);
-    Ok(Sbom { distro, base_layers, components, problems })
+    Ok(Sbom { distro, base_layers, third_party, components, problems })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +63,9 @@ struct Document {
     distro: Option<DistroDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     base_layers: Option<u32>,
+    /// Left out where there is none, as before anybody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    third_party: Vec<ThirdPartyDoc>,
     components: Vec<ComponentDoc>,
     problems: Vec<ProblemDoc>,
 }
@@ -71,6 +77,14 @@ struct DistroDoc {
     version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     codename: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ThirdPartyDoc {
+    place: String,
+    supplier: String,
+    packages: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,6 +133,20 @@ impl From<Distro> for DistroDoc {
 impl From<DistroDoc> for Distro {
     fn from(DistroDoc { id, version, codename }: DistroDoc) -> Self {
         Self { id, version, codename }
+    }
+}
+
+impl From<ThirdParty> for ThirdPartyDoc {
+    fn from(ThirdParty { place, supplier, packages }: ThirdParty) -> Self {
+        Self { place, supplier, packages: packages.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl TryFrom<ThirdPartyDoc> for ThirdParty {
+    type Error = DocumentError;
+
+    fn try_from(ThirdPartyDoc { place, supplier, packages }: ThirdPartyDoc) -> Result<Self, Self::Error> {
+        Ok(Self { place, supplier, packages: packages.into_iter().map(canonical).collect::<Result<_, _>>()? })
     }
 }
 
@@ -201,6 +229,7 @@ mod tests {
         Sbom {
             distro: Some(Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None }),
             base_layers: None,
+            third_party: vec![],
             components: vec![Component {
                 purl,
                 kind: PackageKind::Npm,
@@ -277,6 +306,7 @@ mod tests {
             distro in proptest::option::of(("\\PC{1,8}", "\\PC{0,8}", proptest::option::of("\\PC{1,8}"))),
             problems in proptest::collection::vec(("\\PC{0,20}", ".{0,20}"), 0..3),
             base_layers in proptest::option::of(any::<u32>()),
+            strangers in proptest::collection::vec(("\\PC{0,8}", "\\PC{0,8}", any::<bool>()), 0..3),
         ) {
             let mut components: Vec<Component> = components.into_iter().flatten().collect();
             components.sort();
@@ -284,6 +314,13 @@ mod tests {
             let sbom = Sbom {
                 distro: distro.map(|(id, version, codename)| Distro { id, version, codename }),
                 base_layers,
+                third_party: strangers
+                    .into_iter()
+                    .map(|(place, supplier, named)| {
+                        let packages = components.iter().filter(|_| named).map(|c| c.purl.clone()).collect();
+                        ThirdParty { place, supplier, packages }
+                    })
+                    .collect(),
                 components,
                 problems: problems.into_iter().map(|(place, what)| Problem { place, what }).collect(),
             };

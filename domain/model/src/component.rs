@@ -174,6 +174,17 @@ pub struct Problem {
     pub what: String,
 }
 
+/// A source of an image's packages that is not its distribution, by what the image itself says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ThirdParty {
+    /// Where that is said: the file that sets a repository up, or the database of packages.
+    pub place: String,
+    /// The repository's address, or the vendor whom the packages name; empty where they name nobody.
+    pub supplier: String,
+    /// The packages that are known to come from there, sorted; none where nothing tells which they are.
+    pub packages: Vec<Purl>,
+}
+
 /// The sorted list of an image's components.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sbom {
@@ -181,6 +192,8 @@ pub struct Sbom {
     pub distro: Option<Distro>,
     /// How many of the lowest layers are those of the image that it was built from; `None` when nothing tells.
     pub base_layers: Option<u32>,
+    /// Who else than the distribution brings its packages; sorted.
+    pub third_party: Vec<ThirdParty>,
     /// Sorted, without duplicates.
     pub components: Vec<Component>,
     /// What could not be read. Not empty means that the list may be incomplete.
@@ -207,6 +220,13 @@ impl Origin {
 }
 
 impl Sbom {
+    /// Where a component was seen; a package that is there twice was seen at all its places.
+    pub fn locations(&self, purl: &Purl) -> Vec<Location> {
+        let from = self.components.partition_point(|component| component.purl < *purl);
+        let same = self.components[from..].iter().take_while(|component| component.purl == *purl);
+        same.flat_map(|component| &component.locations).cloned().collect()
+    }
+
     /// Who brought what was seen at these places, where that is known. What was seen in own layers, too, is own.
     pub fn origin(&self, locations: &[Location]) -> Option<Origin> {
         let base = self.base_layers.filter(|_| !locations.is_empty())?;

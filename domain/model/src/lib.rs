@@ -6,15 +6,19 @@
 mod component;
 mod digest;
 mod finding;
+mod gap;
 mod ids;
 mod job;
 mod run;
 mod severity;
 mod vex;
 
-pub use component::{Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage};
+pub use component::{
+    Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty,
+};
 pub use digest::{Digest, ImageDigest, InvalidDigest};
 pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix};
+pub use gap::{Gap, GapKind};
 pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, RunId, SnapshotId, TenantId, TraceId};
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};
 pub use run::{RunImageState, RunKind, RunState};

@@ -28,8 +28,8 @@ pub(crate) fn document(report: &Report) -> String {
     row(HEAD.map(str::to_owned));
     row(said("coverage", report.coverage.as_str().to_owned()));
     report.caveats().into_iter().for_each(|caveat| row(said("caveat", caveat)));
-    for problem in &report.problems {
-        row(said("problem", format!("{}: {}", problem.place, problem.what)));
+    for gap in &report.gaps {
+        row(said(gap.kind.as_str(), format!("{}: {}", gap.place, gap.what)));
     }
     report.findings.iter().for_each(|reported| row(finding(reported)));
     String::from_utf8(csv.into_inner().expect("a vector takes everything")).expect("it was written from text")

@@ -1,6 +1,6 @@
 //! The JSON report, by `report.schema.json`.
 
-use model::{Location, Problem, VexWord};
+use model::{Gap, GapKind, Location, VexWord};
 use serde_json::{Value, json};
 
 use crate::{Report, Reported};
@@ -55,7 +55,8 @@ fn head(report: &Report) -> Value {
         "distro": report.distro.as_ref().map(distro),
         "snapshot": report.snapshot,
         "coverage": report.coverage.as_str(),
-        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+        "coverage_states": report.states().into_iter().map(GapKind::as_str).collect::<Vec<_>>(),
+        "problems": report.gaps.iter().map(problem).collect::<Vec<_>>(),
         "feeds": report.feeds.iter().map(feed).collect::<Vec<_>>(),
         "set_aside": report.set_aside.iter().map(aside).collect::<Vec<_>>(),
     })
@@ -70,8 +71,8 @@ fn distro(distro: &crate::DistroLine) -> Value {
     })
 }
 
-fn problem(Problem { place, what }: &Problem) -> Value {
-    json!({"place": place, "what": what})
+fn problem(Gap { kind, place, what }: &Gap) -> Value {
+    json!({"state": kind.as_str(), "place": place, "what": what})
 }
 
 fn vex(word: &VexWord) -> Value {

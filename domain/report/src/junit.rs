@@ -1,5 +1,6 @@
 //! JUnit XML: a test case for the coverage and one for each finding, so that no result is ever without a test.
 
+use model::GapKind;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
@@ -43,7 +44,9 @@ fn coverage(xml: &mut Xml, report: &Report) -> std::io::Result<()> {
         return xml.write_event(Event::Empty(case));
     }
     let message = report.caveats().join("; ");
-    let error = element("error", &[("type", report.coverage.as_str()), ("message", &message)]);
+    let states = report.states().into_iter().map(GapKind::as_str).collect::<Vec<_>>().join(" ");
+    let kind = if states.is_empty() { report.coverage.as_str() } else { &states };
+    let error = element("error", &[("type", kind), ("message", &message)]);
     holding(xml, case, error, &report.notes().join("\n"))
 }
 

@@ -15,7 +15,7 @@ mod template;
 
 use std::time::Duration;
 
-use model::{Coverage, Digest, Finding, Location, Origin, Problem, VexWord};
+use model::{Coverage, Digest, Finding, Gap, GapKind, Location, Origin, VexWord};
 
 use ignore::Ignored;
 
@@ -42,8 +42,8 @@ pub struct Report {
     pub snapshot: String,
     /// How far the result can be trusted.
     pub coverage: Coverage,
-    /// What it lacks.
-    pub problems: Vec<Problem>,
+    /// What it lacks, worst first: any of it makes the result one that is not to be trusted.
+    pub gaps: Vec<Gap>,
     /// The feeds that were asked.
     pub feeds: Vec<Feed>,
     /// What holds.
@@ -175,28 +175,31 @@ impl Report {
 
     /// Whether what it does not find may be taken for absent.
     pub fn is_to_be_trusted(&self) -> bool {
-        self.caveats().is_empty()
+        self.coverage == Coverage::Complete && self.gaps.is_empty()
     }
 
-    /// What must be said of a result that is not to be trusted.
+    /// The states that keep it from being trusted, worst first.
+    pub fn states(&self) -> Vec<GapKind> {
+        Gap::kinds(&self.gaps)
+    }
+
+    /// What must be said of a result that is not to be trusted: the coverage, and each state that is so.
     pub fn caveats(&self) -> Vec<String> {
         let coverage = (self.coverage != Coverage::Complete)
             .then(|| format!("coverage is {}: this is not a clean result", self.coverage.as_str()));
-        let ended = self.distro.as_ref().filter(|distro| distro.ended).map(|distro| {
-            let day = distro.end_of_life.as_deref().unwrap_or_default();
-            format!(
-                "{} {} is not cared for since {day}: no advisory may speak of it any more",
-                distro.id, distro.version
-            )
-        });
-        coverage.into_iter().chain(ended).collect()
+        let states = self.states().into_iter().map(|kind| format!("{}: {}", kind.as_str(), kind.meaning()));
+        coverage.into_iter().chain(states).collect()
     }
 
-    /// The caveats and the problems, for people.
+    /// The caveats and what each is about, for people.
     fn notes(&self) -> Vec<String> {
-        let problems = self.problems.iter().map(|problem| format!("{}: {}", problem.place, problem.what));
-        self.caveats().into_iter().chain(problems).collect()
+        self.caveats().into_iter().chain(self.gaps.iter().map(gap_line)).collect()
     }
+}
+
+/// One gap for people.
+fn gap_line(Gap { kind, place, what }: &Gap) -> String {
+    format!("{}: {place}: {what}", kind.as_str())
 }
 
 impl Reported {

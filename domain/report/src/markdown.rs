@@ -17,8 +17,10 @@ pub(crate) fn document(report: &Report) -> String {
     if !report.is_to_be_trusted() {
         out.push_str("> **Not a clean result.**\n");
         report.caveats().iter().for_each(|caveat| out.push_str(&format!("> - {}\n", code(caveat))));
-        let problems = report.problems.iter().take(ROWS);
-        problems.for_each(|p| out.push_str(&format!("> - {}: {}\n", code(&p.place), code(&p.what))));
+        let gaps = report.gaps.iter().take(ROWS);
+        gaps.for_each(|gap| {
+            out.push_str(&format!("> - {}: {}: {}\n", gap.kind.as_str(), code(&gap.place), code(&gap.what)));
+        });
         out.push('\n');
     }
     let mut findings: Vec<&Reported> = report.counted().collect();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::Severity;
+use model::{Gap, GapKind, Severity};
 use serde_json::{Value, json};
 
-use crate::{Report, Reported};
+use crate::{Report, Reported, gap_line};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// What the locations of results are relative to.
@@ -25,6 +25,7 @@ pub(crate) fn document(report: &Report) -> Value {
             "tool": {"driver": {
                 "name": "starling",
                 "semanticVersion": report.tool,
+                "notifications": report.states().into_iter().map(state).collect::<Vec<_>>(),
                 "rules": rules.iter().map(|(id, findings)| rule(id, findings)).collect::<Vec<_>>(),
             }},
             "automationDetails": {"id": format!("starling/{}", report.image.name)},
@@ -36,6 +37,7 @@ pub(crate) fn document(report: &Report) -> Value {
                 "image": report.image.name,
                 "digest": report.image.digest,
                 "coverage": report.coverage.as_str(),
+                "coverage_states": report.states().into_iter().map(GapKind::as_str).collect::<Vec<_>>(),
                 "snapshot": report.snapshot,
             },
         }],
@@ -45,8 +47,19 @@ pub(crate) fn document(report: &Report) -> Value {
 /// A run that was not complete was not successful, and says what it lacks.
 fn invocation(report: &Report) -> Value {
     let note = |text: String| json!({"level": "warning", "message": {"text": text}});
-    let notes: Vec<Value> = report.notes().into_iter().map(note).collect();
+    // The descriptor is what tools tell states apart by.
+    let gap = |gap: &Gap| {
+        let mut note = note(gap_line(gap));
+        note["descriptor"] = json!({"id": gap.kind.as_str()});
+        note
+    };
+    let caveats = report.caveats().into_iter().map(note);
+    let notes: Vec<Value> = caveats.chain(report.gaps.iter().map(gap)).collect();
     json!({"executionSuccessful": report.is_to_be_trusted(), "toolExecutionNotifications": notes})
+}
+
+fn state(kind: GapKind) -> Value {
+    json!({"id": kind.as_str(), "shortDescription": {"text": kind.meaning()}})
 }
 
 fn rule(id: &str, findings: &[&Reported]) -> Value {

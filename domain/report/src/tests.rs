@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use model::{
-    AdvisoryMatch, Coverage, Digest, Finding, FixState, Justification, Location, NoFix, Problem, Purl,
+    AdvisoryMatch, Coverage, Digest, Finding, FixState, Gap, GapKind, Justification, Location, NoFix, Purl,
     Severity, VexStatus, VexWord,
 };
 use serde_json::Value;
@@ -54,7 +54,7 @@ fn hostile() -> Reported {
 }
 
 fn report(findings: Vec<Reported>, coverage: Coverage) -> Report {
-    let problem = Problem { place: "npm".to_owned(), what: "no feed speaks of it".to_owned() };
+    let gap = Gap::new(GapKind::MissingFeed, "npm", "no feed speaks of it");
     Report {
         tool: "0.1.0".to_owned(),
         image: Image { name: "app:1".to_owned(), digest: "sha256:00".to_owned() },
@@ -63,7 +63,7 @@ fn report(findings: Vec<Reported>, coverage: Coverage) -> Report {
         distro: None,
         snapshot: "s1".to_owned(),
         coverage,
-        problems: if coverage == Coverage::Complete { Vec::new() } else { vec![problem] },
+        gaps: if coverage == Coverage::Complete { Vec::new() } else { vec![gap] },
         feeds: vec![Feed {
             id: "ghsa".to_owned(),
             records: Some((3, 0)),
@@ -172,13 +172,20 @@ fn no_format_hides_that_a_result_is_not_complete() {
     assert_eq!(run["executionSuccessful"], false);
     assert_eq!(json(&nothing, Format::Gitlab)["scan"]["status"], "failure");
     let junit = nothing.write(Format::Junit);
-    assert!(junit.contains(r#"errors="1""#) && junit.contains("<error type=\"partial\""), "{junit}");
+    assert!(junit.contains(r#"errors="1""#) && junit.contains("<error type=\"missing-feed\""), "{junit}");
     assert!(
         nothing.write(Format::Markdown).contains("> **Not a clean result.**\n> - `coverage is partial: ")
     );
     let csv = nothing.write(Format::Csv);
     assert!(csv.contains("\ncoverage,,,,,,,,,,,,,,partial\ncaveat,"), "{csv}");
     assert!(nothing.write(Format::Jsonl).contains(r#""coverage":"partial""#));
+    let states = ["missing-feed"];
+    assert_eq!(json(&nothing, Format::Json)["coverage_states"], serde_json::json!(states));
+    assert_eq!(json(&nothing, Format::Json)["problems"][0]["state"], states[0]);
+    assert_eq!(run["toolExecutionNotifications"][2]["descriptor"]["id"], states[0]);
+    for format in [Format::Gitlab, Format::Markdown, Format::Csv, Format::Jsonl] {
+        assert!(nothing.write(format).contains(states[0]), "{format:?}");
+    }
 }
 
 #[test]
@@ -254,16 +261,18 @@ fn a_distribution_that_nobody_cares_for_is_not_clean() {
         end_of_life: Some("2025-11-01".to_owned()),
         ended: true,
     };
-    let report = Report { distro: Some(distro), ..report(Vec::new(), Coverage::Complete) };
+    let what = "it is not cared for since 2025-11-01";
+    let gap = Gap::new(GapKind::EndOfLife, "alpine 3.19.4", what);
+    let report = Report { distro: Some(distro), gaps: vec![gap], ..report(Vec::new(), Coverage::Complete) };
     assert!(!report.is_to_be_trusted());
     for (format, word) in [
         (Format::Json, r#""ended": true"#),
         (Format::Jsonl, r#""ended":true"#),
         (Format::Sarif, r#""executionSuccessful": false"#),
-        (Format::Junit, "alpine 3.19.4 is not cared for since 2025-11-01"),
+        (Format::Junit, "alpine 3.19.4: it is not cared for since 2025-11-01"),
         (Format::Gitlab, r#""status": "failure""#),
         (Format::Markdown, "**Not a clean result.**"),
-        (Format::Csv, "alpine 3.19.4 is not cared for since 2025-11-01"),
+        (Format::Csv, "alpine 3.19.4: it is not cared for since 2025-11-01"),
     ] {
         let text = report.write(format);
         assert!(text.contains(word), "{format:?}: {text}");

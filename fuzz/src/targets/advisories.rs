@@ -252,7 +252,7 @@ fn report(findings: Vec<Finding>) {
         findings_digest: digest,
         snapshot: String::new(),
         coverage: Coverage::Complete,
-        problems: Vec::new(),
+        gaps: Vec::new(),
         feeds: Vec::new(),
         findings: findings.into_iter().map(reported).collect(),
         set_aside: Vec::new(),

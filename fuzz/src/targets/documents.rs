@@ -3,7 +3,9 @@
 use inventory::{
     DockerArchive, Document, ImageConfig, ImageIndex, ImageManifest, Platform, purl as purls_of,
 };
-use model::{Component, Distro, Finding, FixState, Location, PackageKind, Problem, Sbom, Severity};
+use model::{
+    Component, Distro, Finding, FixState, Location, PackageKind, Problem, Sbom, Severity, ThirdParty,
+};
 use report::ignore::Rules;
 
 use crate::layers::check_written;
@@ -137,7 +139,19 @@ fn small_sbom() -> Sbom {
     ];
     let problem = Problem { place: "layer 0: x".to_owned(), what: "is none".to_owned() };
     let distro = Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None };
-    Sbom { distro: Some(distro), base_layers: Some(1), components, problems: vec![problem] }
+    let packages = vec![components[0].purl.clone()];
+    let stranger = ThirdParty {
+        place: "etc/apt/sources.list".to_owned(),
+        supplier: "https://a.example/".to_owned(),
+        packages,
+    };
+    Sbom {
+        distro: Some(distro),
+        base_layers: Some(1),
+        third_party: vec![stranger],
+        components,
+        problems: vec![problem],
+    }
 }
 
 pub(super) fn stored_sboms() -> Vec<Vec<u8>> {

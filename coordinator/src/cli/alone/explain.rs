@@ -1,19 +1,22 @@
 //! `starling explain IMAGE VULNERABILITY`: why it holds for the image, or why it does not.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
+use evaluation::coverage::{ended, unread};
 use evaluation::{Answer, Explanation, Reason};
-use report::DistroLine;
+use model::{Gap, GapKind};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::super::failure::{Exit, Failure};
 use super::super::json::SCHEMA_VERSION;
 use super::super::list::{Format, Output, pretty};
+use super::super::report::{coverage_line, gap_lines};
 use super::super::screen::Screen;
 use super::advisories::Advisories;
 use super::blocking;
 use super::image::Image;
-use super::scan::distro_line;
 use crate::config::Environment;
 
 /// Examples for the help.
@@ -45,45 +48,34 @@ impl Explain {
         .await?;
         let found = image.find(env, screen).await?;
         let bar = screen.progress("reading");
-        let (loaded, explanation, distro) = blocking(move || {
+        let today = OffsetDateTime::now_utc().date().to_string();
+        let (loaded, explanation, gaps) = blocking(move || {
             let sbom = found.read(&bar)?.sbom;
             let explanation = loaded.explain(&sbom, &vulnerability)?;
             bar.finish_and_clear();
-            Ok((loaded, explanation, sbom.distro))
+            let over = sbom.distro.iter().filter_map(|distro| ended(distro, &today));
+            let gaps = explanation.evaluation.gaps.iter().cloned().chain(unread(&sbom)).chain(over);
+            let gaps: BTreeSet<Gap> = gaps.collect();
+            Ok((loaded, explanation, gaps.into_iter().collect::<Vec<_>>()))
         })
         .await?;
-        let today = OffsetDateTime::now_utc().date();
-        let distro = distro.map(|distro| distro_line(&distro, today)).filter(|distro| distro.ended);
         loaded.warn(screen);
-        show(&explanation, distro.as_ref(), output.format, screen)?;
+        show(&explanation, &gaps, output.format, screen)?;
         let affected = explanation.reasons.iter().any(|reason| reason.answer == Answer::Affected);
-        let complete = explanation.evaluation.coverage == model::Coverage::Complete && distro.is_none();
-        Ok(if affected || complete { Exit::Ok } else { Exit::Untrusted })
+        Ok(if affected || gaps.is_empty() { Exit::Ok } else { Exit::Untrusted })
     }
 }
 
-/// `ended` is the distribution, when nobody cares for it any more.
-fn show(
-    explanation: &Explanation,
-    ended: Option<&DistroLine>,
-    format: Format,
-    screen: &mut Screen,
-) -> Result<(), Failure> {
+fn show(explanation: &Explanation, gaps: &[Gap], format: Format, screen: &mut Screen) -> Result<(), Failure> {
     match format {
-        Format::Json => screen.data(pretty(&whole(explanation, ended))?),
+        Format::Json => screen.data(pretty(&whole(explanation, gaps))?),
         Format::Jsonl => explanation.reasons.iter().try_for_each(|reason| screen.data(value(reason))),
         Format::Table => {
             for reason in &explanation.reasons {
                 lines(reason).iter().try_for_each(|line| screen.data(line))?;
             }
-            let problems = &explanation.evaluation.problems;
-            screen.data(format!("coverage: {}", explanation.evaluation.coverage.as_str()))?;
-            problems.iter().try_for_each(|p| screen.data(format!("  {}: {}", p.place, p.what)))?;
-            ended.iter().try_for_each(|distro| {
-                let day = distro.end_of_life.as_deref().unwrap_or_default();
-                let (id, version) = (&distro.id, &distro.version);
-                screen.data(format!("distribution: {id} {version} is not cared for since {day}"))
-            })
+            screen.data(coverage_line(explanation.evaluation.coverage, &Gap::kinds(gaps)))?;
+            gap_lines(gaps).try_for_each(|line| screen.data(line))
         }
     }
 }
@@ -101,16 +93,17 @@ fn lines(reason: &Reason) -> Vec<String> {
     lines
 }
 
-fn whole(explanation: &Explanation, ended: Option<&DistroLine>) -> Value {
-    let problems = explanation.evaluation.problems.iter();
-    let problems: Vec<Value> = problems.map(|p| json!({"place": p.place, "what": p.what})).collect();
+fn whole(explanation: &Explanation, gaps: &[Gap]) -> Value {
+    let problem = |g: &Gap| json!({"state": g.kind.as_str(), "place": g.place, "what": g.what});
+    let problems: Vec<Value> = gaps.iter().map(problem).collect();
+    let states: Vec<&str> = Gap::kinds(gaps).into_iter().map(GapKind::as_str).collect();
     json!({
         "schema_version": SCHEMA_VERSION,
         "vulnerability": explanation.vulnerability,
         "reasons": explanation.reasons.iter().map(value).collect::<Vec<_>>(),
         "coverage": explanation.evaluation.coverage.as_str(),
+        "coverage_states": states,
         "problems": problems,
-        "distro_ended": ended.and_then(|distro| distro.end_of_life.as_deref()),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `starling sbom IMAGE`: what is in an image.
 
 use clap::Args;
-use model::{Component, Digest};
+use model::{Component, Digest, ThirdParty};
 
 use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
@@ -97,6 +97,14 @@ fn table(sbom: &model::Sbom, screen: &mut Screen) -> Result<(), Failure> {
         sbom.distro.as_ref().map_or_else(|| "unknown".to_owned(), |d| format!("{} {}", d.id, d.version));
     screen.data(format!("{}; distribution: {distro}", count(sbom.components.len() as u64, "component")))?;
     screen.data(format!("digest of the document: {}", Digest::of(&inventory::sbom::document(sbom))))?;
+    for ThirdParty { place, supplier, packages } in &sbom.third_party {
+        let who = if supplier.is_empty() { "nobody named" } else { supplier };
+        let which = match packages.len() {
+            0 => "may bring packages".to_owned(),
+            number => format!("brings {}", count(number as u64, "package")),
+        };
+        screen.data(format!("third party: {who} {which}: {place}"))?;
+    }
     let problems = sbom.problems.iter();
     problems.map(|p| format!("not read: {}: {}", p.place, p.what)).try_for_each(|line| screen.data(line))
 }

@@ -4,6 +4,7 @@
 //! a verdict.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,15 +13,16 @@ use ::vex::Hearing;
 use advisory::enrichment::Enrichment;
 use advisory::lifecycle;
 use clap::Args;
+use evaluation::coverage::{ended, unread};
 use evaluation::{Evaluation, findings_digest};
-use model::{Component, Digest, Distro, Finding, Location};
+use model::{Digest, Distro, Finding};
 use report::ignore::{self, Rules};
 use report::{DistroLine, Report, Reported};
 use time::{Date, OffsetDateTime};
 
 use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
-use super::super::report::{FindingRow, Gate, findings_table};
+use super::super::report::{FindingRow, Gate, coverage_line, distro_words, findings_table, gap_lines};
 use super::super::screen::Screen;
 use super::super::words::{count, length};
 use super::advisories::{Advisories, Loaded};
@@ -29,7 +31,6 @@ use super::blocking;
 use super::image::{Image, Inventoried};
 use super::vex::{self, Keys};
 use crate::config::Environment;
-use crate::grpc::convert;
 
 /// Examples for the help.
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
@@ -134,7 +135,7 @@ impl Scan {
         let scanned = blocking(move || {
             let image = found.read(&bar)?;
             bar.finish_and_clear();
-            Scanned::new(image, loaded, &enrichment, rules, (&said, now))
+            Scanned::new(image, loaded, &enrichment, rules, gate, (&said, now))
         })
         .await?;
         scanned.loaded.warn(screen);
@@ -218,15 +219,16 @@ impl Scanned {
         loaded: Loaded,
         enrichment: &Enrichment,
         mut rules: Rules,
+        gate: Gate,
         (said, now): (&vex::Loaded, OffsetDateTime),
     ) -> Result<Self, Failure> {
         let today = now.date();
-        let Evaluation { mut findings, coverage, problems, set_aside } = loaded.evaluate(&image.sbom)?;
+        let Evaluation { mut findings, coverage, gaps, set_aside } = loaded.evaluate(&image.sbom)?;
         let hearing = said.hear(&findings, &image, now);
         findings.iter_mut().zip(&hearing.words).for_each(|(finding, word)| finding.vex.clone_from(word));
         let findings_digest = findings_digest(&findings);
         let found = findings.into_iter().map(|finding| {
-            let locations = locations(&image.sbom.components, &finding);
+            let locations = image.sbom.locations(&finding.purl);
             let ignored = rules.ignore(&finding, &locations, today);
             let score = enrichment.score(names(&finding));
             Reported {
@@ -250,6 +252,9 @@ impl Scanned {
             records: Some((feed.advisories, feed.unreadable)),
             age: Some(feed.age),
         });
+        let ages = loaded.feeds.iter().map(|feed| (feed.id.as_str(), Some(feed.age)));
+        let ended = image.sbom.distro.iter().filter_map(|distro| ended(distro, &today.to_string()));
+        let gaps = gaps.into_iter().chain(unread(&image.sbom)).chain(ended).chain(gate.late(ages));
         let report = Report {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             image: report::Image { name: image.name.clone(), digest: image.digest.clone() },
@@ -258,7 +263,7 @@ impl Scanned {
             distro: image.sbom.distro.as_ref().map(|distro| distro_line(distro, today)),
             snapshot: loaded.digest.to_string(),
             coverage,
-            problems: image.sbom.problems.iter().cloned().chain(problems).collect(),
+            gaps: gaps.collect::<BTreeSet<_>>().into_iter().collect(),
             feeds: feeds.collect(),
             findings: found.collect(),
             set_aside: aside.collect(),
@@ -287,18 +292,9 @@ impl Scanned {
         }];
         lines.extend(self.suppressed(show_suppressed));
         lines.extend(self.said(show_suppressed));
-        let trust = match report.coverage {
-            model::Coverage::Complete => "",
-            _ => ". THIS IS NOT A CLEAN RESULT",
-        };
-        lines.push(format!("coverage: {}{trust}", report.coverage.as_str()));
-        if let Some(distro) = &report.distro {
-            let DistroLine { id, version, end_of_life, ended } = distro;
-            let day = end_of_life.as_deref().unwrap_or("a day that is not known");
-            let shout = if *ended { ". NO ADVISORY MAY SPEAK OF IT ANY MORE" } else { "" };
-            lines.push(format!("distribution: {id} {version}, cared for until {day}{shout}"));
-        }
-        lines.extend(report.problems.iter().map(|problem| format!("  {}: {}", problem.place, problem.what)));
+        lines.push(coverage_line(report.coverage, &report.states()));
+        lines.extend(report.distro.as_ref().map(distro_words));
+        lines.extend(gap_lines(&report.gaps));
         if !report.set_aside.is_empty() {
             let aside = count(report.set_aside.len() as u64, "match");
             lines.push(format!("{aside} set aside: the distributor has the word on its own packages' files"));
@@ -355,23 +351,17 @@ impl Scanned {
             return Exit::Gate;
         }
         let is_found = |limit| self.report.counted().any(|reported| reported.finding.severity >= limit);
-        let ages = self.loaded.feeds.iter().map(|feed| Some(feed.age));
-        match gate.judge(is_found, convert::coverage(self.report.coverage), ages) {
-            Exit::Ok if !self.report.is_to_be_trusted() => Exit::Untrusted,
-            exit => exit,
-        }
+        gate.judge(is_found, self.report.is_to_be_trusted(), &self.report.states())
     }
 }
 
 /// The distribution, and whether anybody cares for it today.
-pub(super) fn distro_line(distro: &Distro, today: Date) -> DistroLine {
-    let end_of_life = lifecycle::end_of_life(distro);
+fn distro_line(distro: &Distro, today: Date) -> DistroLine {
     DistroLine {
         id: distro.id.clone(),
         version: distro.version.clone(),
-        end_of_life: end_of_life.map(str::to_owned),
-        // Both are written as 2026-11-26, and so compare like the days.
-        ended: end_of_life.is_some_and(|day| day < today.to_string().as_str()),
+        end_of_life: lifecycle::end_of_life(distro).map(str::to_owned),
+        ended: ended(distro, &today.to_string()).is_some(),
     }
 }
 
@@ -387,13 +377,6 @@ fn row(reported: &Reported) -> FindingRow<'_> {
         vulnerability: format!("{}{exploited}", finding.vulnerability),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
-}
-
-/// Where the finding's component was seen; a package that is there twice was seen at all its places.
-fn locations(components: &[Component], finding: &Finding) -> Vec<Location> {
-    let from = components.partition_point(|component| component.purl < finding.purl);
-    let same = components[from..].iter().take_while(|component| component.purl == finding.purl);
-    same.flat_map(|component| &component.locations).cloned().collect()
 }
 
 fn names(finding: &Finding) -> impl Iterator<Item = &str> {

@@ -49,13 +49,19 @@ proptest! {
         distro in proptest::option::of(("\\PC{1,6}", "\\PC{0,6}", proptest::option::of("\\PC{1,6}"))),
         problems in proptest::collection::vec(("\\PC{0,8}", ".{0,8}"), 0..3),
         base_layers in proptest::option::of(0_u32..5),
+        strangers in proptest::collection::vec(("\\PC{0,8}", "\\PC{0,8}"), 0..3),
     ) {
         let mut components: Vec<Component> = components.into_iter().flatten().collect();
         components.sort();
         components.dedup();
         let distro = distro.map(|(id, version, codename)| Distro { id, version, codename });
+        let third_party = strangers.into_iter().map(|(place, supplier)| {
+            let packages = components.iter().map(|component| component.purl.clone()).collect();
+            model::ThirdParty { place, supplier, packages }
+        });
+        let third_party = third_party.collect();
         let problems = problems.into_iter().map(|(place, what)| Problem { place, what }).collect();
-        let sbom = Sbom { distro, base_layers, components, problems };
+        let sbom = Sbom { distro, base_layers, third_party, components, problems };
         for document in documents(&sbom) {
             prop_assert_eq!(read(&document), Ok(sbom.clone()), "{}", String::from_utf8_lossy(&document));
         }

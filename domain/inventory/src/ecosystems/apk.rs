@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
+use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage, ThirdParty};
 
 use super::found::Found;
 use super::of_distro::{field, purl};
-use super::{Ecosystem, File, PathBudget, want_by_language, word};
+use super::{Ecosystem, File, PathBudget, repositories, want_by_language, word};
 use crate::limits::Limits;
 
 const DATABASES: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
@@ -23,7 +23,7 @@ impl Ecosystem for Apk {
     }
 
     fn wants(&self, path: &[u8]) -> bool {
-        DATABASES.iter().any(|place| place.as_bytes() == path)
+        is_database(path) || repositories::is_apk(path)
     }
 
     fn places(&self) -> &'static [&'static str] {
@@ -31,7 +31,10 @@ impl Ecosystem for Apk {
     }
 
     /// What packages are called, and of their files those that another ecosystem reads, with their whole path.
-    fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
+    fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        if repositories::is_apk(path) {
+            return repositories::condense(content);
+        }
         let mut kept = Vec::new();
         let mut directory: &[u8] = b"";
         // A long directory is joined with each of its files: what is examined is bounded, not only what is kept.
@@ -57,7 +60,7 @@ impl Ecosystem for Apk {
 
     fn extract(&self, files: &[File<'_>], distro: Option<&Distro>) -> (Vec<Component>, Vec<Problem>) {
         let mut found = Found::default();
-        for file in files {
+        for file in files.iter().filter(|file| is_database(file.path)) {
             for (number, package) in packages(file.content).enumerate() {
                 let outcome = component(&package, file, distro).map(Some);
                 if !found.take(outcome.map_err(|why| format!("package {}: {why}", number + 1)), file) {
@@ -72,7 +75,8 @@ impl Ecosystem for Apk {
         let purls: HashMap<&str, &Purl> = components.iter().map(|c| (c.name.as_str(), &c.purl)).collect();
         let owner = |package: &Package<'_>| purls.get(std::str::from_utf8(package.name?).ok()?).copied();
         let mut owned = Vec::new();
-        for package in files.iter().flat_map(|file| packages(file.content)) {
+        let databases = files.iter().filter(|file| is_database(file.path));
+        for package in databases.flat_map(|file| packages(file.content)) {
             if let Some(owner) = owner(&package) {
                 let room = Limits::DEFAULT.claims.saturating_sub(owned.len());
                 owned.extend(package.files.iter().take(room).map(|path| (path.to_vec(), owner.clone())));
@@ -80,6 +84,14 @@ impl Ecosystem for Apk {
         }
         owned
     }
+
+    fn third_party(&self, files: &[File<'_>], _: &[Component], distro: Option<&Distro>) -> Vec<ThirdParty> {
+        repositories::foreign(files, distro)
+    }
+}
+
+fn is_database(path: &[u8]) -> bool {
+    DATABASES.iter().any(|place| place.as_bytes() == path)
 }
 
 /// The fields of one package, condensed.

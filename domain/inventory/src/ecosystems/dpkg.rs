@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 
-use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
+use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage, ThirdParty};
 
 use super::found::Found;
 use super::of_distro::{field, purl};
+use super::repositories::{self, Strangers};
 use super::{Ecosystem, File, want_by_language, word};
 use crate::limits::Limits;
 use crate::path;
@@ -52,6 +53,9 @@ impl Ecosystem for Dpkg {
     }
 
     fn wants(&self, path: &[u8]) -> bool {
+        if repositories::is_apt(path) {
+            return self.kind == PackageKind::Deb;
+        }
         let Some((_, file)) = place(path).filter(|(kind, _)| *kind == self.kind) else { return false };
         let (dir, name) = path::split(file);
         file == b"status" || dir == b"status.d" || (dir == b"info" && name.ends_with(b".list"))
@@ -63,6 +67,9 @@ impl Ecosystem for Dpkg {
 
     /// Of lists, only the files that another ecosystem may read, one a line and without a leading slash.
     fn condense(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
+        if repositories::is_apt(path) {
+            return repositories::condense(content);
+        }
         // `HASH  usr/bin/x`
         let before = if path.ends_with(b".md5sums") { 34 } else { 0 };
         if before == 0 && !path.ends_with(b".list") {
@@ -99,6 +106,18 @@ impl Ecosystem for Dpkg {
         let claims =
             claims.flat_map(|(file, owner)| lines(file.content).map(|l| (l.to_vec(), owner.clone())));
         claims.take(Limits::DEFAULT.claims).collect()
+    }
+
+    /// Debian's and Ubuntu's packages have neither `Origin` nor `Vendor`; those that tools make for vendors have.
+    fn third_party(
+        &self,
+        files: &[File<'_>],
+        components: &[Component],
+        distro: Option<&Distro>,
+    ) -> Vec<ThirdParty> {
+        let mut found = repositories::foreign(files, distro);
+        found.extend(distro.map(|distro| vendors(files, components, distro)).unwrap_or_default());
+        found
     }
 }
 
@@ -165,6 +184,30 @@ fn list_name(path: &[u8]) -> Option<&[u8]> {
     name.strip_suffix(b".list").filter(|_| dir == b"info")
 }
 
+/// Packages by whom they name as their vendor, where it is not the distribution.
+fn vendors(files: &[File<'_>], components: &[Component], distro: &Distro) -> Vec<ThirdParty> {
+    let by_name: HashMap<(&str, &str), &Purl> =
+        components.iter().map(|c| ((c.name.as_str(), c.version.as_str()), &c.purl)).collect();
+    let mut strangers = Strangers::default();
+    for file in files.iter().filter(|file| is_status(file.path)) {
+        for paragraph in paragraphs(file.content) {
+            let vendor = paragraph.vendor.and_then(word).filter(|vendor| !is_distro(vendor, distro));
+            let named = paragraph.package.and_then(word).zip(paragraph.version.and_then(word));
+            let purl =
+                named.and_then(|(name, version)| by_name.get(&(name.as_str(), version.as_str())).copied());
+            if let Some((purl, vendor)) = purl.zip(vendor) {
+                strangers.add(file, Some(vendor), purl);
+            }
+        }
+    }
+    strangers.finish().collect()
+}
+
+/// Whether a package that names this vendor is the distribution's.
+fn is_distro(vendor: &str, distro: &Distro) -> bool {
+    vendor.to_ascii_lowercase().starts_with(&distro.id)
+}
+
 /// Which package a list belongs to, by the list's path.
 struct Owners<'a> {
     by_list: HashMap<String, &'a Purl>,
@@ -202,6 +245,8 @@ struct Paragraph<'a> {
     architecture: Option<&'a [u8]>,
     source: Option<&'a [u8]>,
     status: Option<&'a [u8]>,
+    /// `Origin` or `Vendor`.
+    vendor: Option<&'a [u8]>,
 }
 
 fn paragraphs(content: &[u8]) -> impl Iterator<Item = Paragraph<'_>> {
@@ -229,6 +274,7 @@ impl<'a> Paragraph<'a> {
             b"architecture" => &mut self.architecture,
             b"source" => &mut self.source,
             b"status" => &mut self.status,
+            b"origin" | b"vendor" => &mut self.vendor,
             _ => return,
         };
         *field = Some(value);

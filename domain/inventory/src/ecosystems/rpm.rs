@@ -11,12 +11,13 @@ mod sqlite;
 
 use std::collections::HashMap;
 
-use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage};
+use model::{Component, Distro, PackageKind, Problem, Purl, SourcePackage, ThirdParty};
 use serde::{Deserialize, Serialize};
 
 use super::found::Found;
 use super::numbers::Order;
 use super::of_distro::{field, purl};
+use super::repositories::Strangers;
 use super::{Ecosystem, File, PathBudget, want_by_language, word};
 use crate::limits::Limits;
 use crate::path;
@@ -34,6 +35,24 @@ const FORMS: [(&[u8], Reader); 3] =
     [(b"rpmdb.sqlite", sqlite::blobs), (b"Packages.db", ndb::blobs), (b"Packages", bdb::blobs)];
 /// What SQLite has not written into the database yet.
 const JOURNAL: &[u8] = b"rpmdb.sqlite-wal";
+
+/// How distributions call themselves as the vendor of their packages; all of theirs say so.
+const VENDORS: [(&str, &[&str]); 14] = [
+    ("almalinux", &["AlmaLinux"]),
+    ("amzn", &["Amazon"]),
+    ("azurelinux", &["Microsoft"]),
+    ("centos", &["CentOS"]),
+    ("fedora", &["Fedora Project"]),
+    ("mariner", &["Microsoft"]),
+    ("ol", &["Oracle"]),
+    ("opensuse-leap", &["openSUSE", "SUSE"]),
+    ("opensuse-tumbleweed", &["openSUSE", "SUSE"]),
+    ("photon", &["VMware"]),
+    ("rhel", &["Red Hat"]),
+    ("rocky", &["Rocky"]),
+    ("sle_hpc", &["SUSE"]),
+    ("sles", &["SUSE"]),
+];
 
 pub(super) struct Rpm;
 
@@ -54,6 +73,10 @@ pub(super) struct Package {
     pub(super) architecture: Option<String>,
     /// File name of the source package: `bash-5.1.8-4.el9.src.rpm`.
     pub(super) source: Option<String>,
+    /// Who built it, by its own word.
+    pub(super) vendor: Option<String>,
+    /// The module that it is of: `nodejs:18:8090020240101:abc`.
+    pub(super) module: Option<String>,
     /// Which of its files other ecosystems read, without a leading slash.
     pub(super) files: Vec<String>,
 }
@@ -106,8 +129,7 @@ impl Ecosystem for Rpm {
     }
 
     fn owned(&self, files: &[File<'_>], components: &[Component]) -> Vec<(Vec<u8>, Purl)> {
-        let purls: HashMap<(&str, &str), &Purl> =
-            components.iter().map(|c| ((c.name.as_str(), c.version.as_str()), &c.purl)).collect();
+        let purls = purls(components);
         let mut owned = Vec::new();
         for package in files.iter().flat_map(|file| database(file).packages) {
             if let Some(owner) = purls.get(&(package.name.as_str(), package.evr().as_str())) {
@@ -118,6 +140,38 @@ impl Ecosystem for Rpm {
         }
         owned
     }
+
+    fn third_party(
+        &self,
+        files: &[File<'_>],
+        components: &[Component],
+        distro: Option<&Distro>,
+    ) -> Vec<ThirdParty> {
+        let known = distro.and_then(|distro| VENDORS.iter().find(|(id, _)| *id == distro.id));
+        known.map(|(_, own)| vendors(files, components, own)).unwrap_or_default()
+    }
+}
+
+/// Packages by their vendor, where it is none of the distribution's.
+fn vendors(files: &[File<'_>], components: &[Component], own: &[&str]) -> Vec<ThirdParty> {
+    let purls = purls(components);
+    let mut strangers = Strangers::default();
+    for file in files {
+        for package in database(file).packages {
+            let vendor = package.vendor.as_deref().and_then(|text| word(text.as_bytes()));
+            let is_own = vendor.as_ref().is_some_and(|vendor| own.iter().any(|own| vendor.starts_with(own)));
+            let evr = package.evr();
+            if let Some(purl) = purls.get(&(package.name.as_str(), evr.as_str())).filter(|_| !is_own) {
+                strangers.add(file, vendor, purl);
+            }
+        }
+    }
+    strangers.finish().collect()
+}
+
+/// Components by name and version.
+fn purls(components: &[Component]) -> HashMap<(&str, &str), &Purl> {
+    components.iter().map(|c| ((c.name.as_str(), c.version.as_str()), &c.purl)).collect()
 }
 
 fn reader_of(name: &[u8]) -> Option<Reader> {
@@ -165,7 +219,7 @@ fn manifest(content: &[u8]) -> Database {
 
 fn manifest_line(line: &str) -> Option<Package> {
     let cells: Vec<&str> = line.split('\t').collect();
-    let [name, evr, _, _, _, _, _, architecture, epoch, source, ..] = cells[..] else { return None };
+    let [name, evr, _, _, vendor, _, _, architecture, epoch, source, ..] = cells[..] else { return None };
     let (version, release) = evr.rsplit_once('-')?;
     let known = |text: &str| (text != "(none)" && !text.is_empty()).then(|| text.to_owned());
     Some(Package {
@@ -175,6 +229,8 @@ fn manifest_line(line: &str) -> Option<Package> {
         release: release.trim().to_owned(),
         architecture: known(architecture),
         source: known(source),
+        vendor: known(vendor),
+        module: None,
         files: Vec::new(),
     })
 }
@@ -208,6 +264,9 @@ fn component(package: &Package, file: &File<'_>, distro: Option<&Distro>) -> Res
     let mut purl = purl(PackageKind::Rpm, "", (&name, &without_epoch), architecture.as_deref(), distro);
     if package.epoch != 0 {
         purl = purl.qualifier("epoch", &package.epoch.to_string());
+    }
+    if let Some(module) = package.module.as_deref().and_then(|text| word(text.as_bytes())) {
+        purl = purl.qualifier("modularitylabel", &module);
     }
     Ok(Component {
         purl: purl.build().map_err(|error| error.to_string())?,

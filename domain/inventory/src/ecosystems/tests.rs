@@ -6,13 +6,15 @@
 //! its content
 //! === expected
 //! PURL | NAME VERSION | SOURCE NAME, SOURCE VERSION | PATH
+//! === third party
+//! PLACE | SUPPLIER | how many packages
 //! === problems
 //! PLACE: WHAT
 //! ```
 
 use std::{fs, iter};
 
-use model::{Component, Distro, PackageKind, Problem};
+use model::{Component, Distro, PackageKind, Problem, ThirdParty};
 
 use super::{ECOSYSTEMS, Ecosystem, File};
 
@@ -26,6 +28,7 @@ struct Fixture {
     name: String,
     files: Vec<(String, Vec<u8>)>,
     expected: String,
+    third_party: String,
     problems: String,
 }
 
@@ -47,6 +50,7 @@ fn fixture(name: &str) -> Fixture {
         let (title, body) = section.split_once('\n').expect("a title and a body");
         match title {
             "expected" => fixture.expected = body.trim().to_owned(),
+            "third party" => fixture.third_party = body.trim().to_owned(),
             "problems" => fixture.problems = body.trim().to_owned(),
             path => fixture.files.push((path.to_owned(), body.as_bytes().to_vec())),
         }
@@ -62,7 +66,10 @@ fn distro() -> Distro {
     Distro { id: "debian".to_owned(), version: "12".to_owned(), codename: None }
 }
 
-fn extract(ecosystem: &dyn Ecosystem, files: &[(String, Vec<u8>)]) -> (Vec<Component>, Vec<Problem>) {
+fn extract(
+    ecosystem: &dyn Ecosystem,
+    files: &[(String, Vec<u8>)],
+) -> (Vec<Component>, Vec<Problem>, Vec<ThirdParty>) {
     let condensed: Vec<(&[u8], Vec<u8>)> = files
         .iter()
         .map(|(path, content)| (path.as_bytes(), ecosystem.condense(path.as_bytes(), content.clone())))
@@ -70,7 +77,9 @@ fn extract(ecosystem: &dyn Ecosystem, files: &[(String, Vec<u8>)]) -> (Vec<Compo
     let file = |(path, content)| File { path, layer: 0, content };
     let files: Vec<File<'_>> =
         condensed.iter().map(|(path, content)| file((*path, content.as_slice()))).collect();
-    ecosystem.extract(&files, Some(&distro()))
+    let (components, problems) = ecosystem.extract(&files, Some(&distro()));
+    let third_party = ecosystem.third_party(&files, &components, Some(&distro()));
+    (components, problems, third_party)
 }
 
 fn line(c: &Component) -> String {
@@ -87,11 +96,14 @@ fn fixtures_hold() {
                 ECOSYSTEMS.iter().filter(|e| e.wants(path.as_bytes())).map(|e| e.kind()).collect();
             assert_eq!(takers, [ecosystem.kind()], "{name}: {path}");
         }
-        let (components, problems) = extract(ecosystem, &fixture.files);
+        let (components, problems, third_party) = extract(ecosystem, &fixture.files);
         let found: Vec<String> = components.iter().map(line).collect();
         assert_eq!(found.join("\n"), fixture.expected, "{name}");
         let found: Vec<String> = problems.iter().map(|p| format!("{}: {}", p.place, p.what)).collect();
         assert_eq!(found.join("\n"), fixture.problems, "{name}");
+        let shown = |t: &ThirdParty| format!("{} | {} | {}", t.place, t.supplier, t.packages.len());
+        let found: Vec<String> = third_party.iter().map(shown).collect();
+        assert_eq!(found.join("\n"), fixture.third_party, "{name}");
         assert!(!components.is_empty() && !problems.is_empty(), "{name}: the fixture shows too little");
     }
 }
@@ -104,7 +116,7 @@ fn damaged_files_do_no_harm() {
                 let mut flipped = content.clone();
                 flipped[cut] ^= 0xff;
                 for damaged in [content[..cut].to_vec(), content[cut..].to_vec(), flipped] {
-                    let (components, _) = extract(ecosystem, &[(path.clone(), damaged)]);
+                    let (components, ..) = extract(ecosystem, &[(path.clone(), damaged)]);
                     assert!(components.iter().all(|c| !c.name.is_empty() && !c.version.is_empty()));
                 }
             }

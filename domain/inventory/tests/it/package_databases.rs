@@ -29,6 +29,7 @@ fn every_package_of_every_form_is_found() {
             files.iter().fold(Tar::new(), |tar, file| tar.file(file, fs::read(root.join(file)).unwrap()));
         let sbom = scan_archives(&[layer.end()]).unwrap();
         assert_eq!(sbom.problems, [], "{name}");
+        assert_eq!(sbom.third_party, [], "{name}: all of it is the distribution's");
         let (list, row): (_, fn(&Component) -> String) =
             if name.starts_with("alpine") { ("apk.tsv", apk_row) } else { ("rpm.tsv", rpm_row) };
         let found: BTreeSet<String> = sbom.components.iter().map(row).collect();

@@ -35,6 +35,7 @@ fn every_image_has_the_packages_that_its_package_managers_list() {
         let name = expected.file_name().unwrap().to_str().unwrap().to_owned();
         let sbom = crate::support::scan_layout(&data.join(format!("images/{name}.oci"))).unwrap();
         assert_eq!(sbom.problems, [], "{name}");
+        assert_eq!(sbom.third_party, [], "{name}: all of it is the distribution's");
         for truth in &TRUTHS {
             check(&name, &sbom, &expected, truth);
         }

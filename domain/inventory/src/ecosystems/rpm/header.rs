@@ -6,11 +6,13 @@ const NAME: u64 = 1000;
 const VERSION: u64 = 1001;
 const RELEASE: u64 = 1002;
 const EPOCH: u64 = 1003;
+const VENDOR: u64 = 1011;
 const ARCH: u64 = 1022;
 const SOURCE_RPM: u64 = 1044;
 const DIR_INDEXES: u64 = 1116;
 const BASE_NAMES: u64 = 1117;
 const DIR_NAMES: u64 = 1118;
+const MODULARITY_LABEL: u64 = 5096;
 
 const INT32: u64 = 4;
 const STRINGS: [u64; 3] = [6, 8, 9];
@@ -38,6 +40,8 @@ pub(super) fn package(blob: &[u8], wanted: fn(&[u8]) -> bool) -> Result<Option<P
         release: text(RELEASE),
         architecture: known(text(ARCH)),
         source: known(text(SOURCE_RPM)),
+        vendor: known(text(VENDOR)),
+        module: known(text(MODULARITY_LABEL)),
         files: files(&header, wanted),
         name,
     }))
