@@ -46,13 +46,15 @@ pub const ALWAYS: [Invariant; 14] = [
          where stage = 'extracting' and state = 'evaluating' group by tenant_id, job_id having count(*) > 1",
     ),
     (
-        "an image's revision is raised once for each extraction that was completed",
+        "an image's revision is raised once for each extraction that was completed, and for each run that dispatched it",
         "select concat_ws(' ', i.digest, 'revision', i.revision, 'extractions', count(distinct e.ended_at))
          from scanner.image i
          left join orchestrator.job j on (j.tenant_id, j.image_digest) = (i.tenant_id, i.digest)
          left join orchestrator.job_event e on (e.tenant_id, e.job_id) = (j.tenant_id, j.job_id)
              and e.stage in ('extracting', 'dispatched') and e.state = 'evaluating' and e.attempt > 0
-         group by i.tenant_id, i.digest having i.revision > count(distinct e.ended_at)",
+         group by i.tenant_id, i.digest having i.revision > count(distinct e.ended_at)
+             + (select count(*) from scheduler.run_image r
+                where (r.tenant_id, r.image_digest) = (i.tenant_id, i.digest) and r.must_reach is not null)",
     ),
     (
         "verdicts are numbered without a gap, and each differs from the one before",

@@ -456,8 +456,8 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             vex: None,
         },
         locations: finding.locations.iter().map(location).collect(),
-        exploited: finding.exploited,
-        epss: finding.epss.map(|epss| (epss.probability, epss.percentile)),
+        exploited: false, // A server is told neither.
+        epss: None,
         origin: convert::origin_of(finding.origin()),
         ignored: None,
     })
@@ -475,11 +475,7 @@ fn row(finding: &Finding) -> FindingRow<'_> {
         fixed: &finding.fixed_versions,
         // A node of before sends no word.
         fix_state: if finding.fix_state.is_empty() { "not-fixed" } else { &finding.fix_state },
-        vulnerability: format!(
-            "{}{}",
-            finding.vulnerability,
-            if finding.exploited { " (exploited)" } else { "" }
-        ),
+        vulnerability: finding.vulnerability.clone(),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
 }

@@ -92,7 +92,7 @@ mod tests {
         let (_phase, phase) = tokio::sync::watch::channel(Phase::Serving);
         let calls = Calls::new(1, Duration::from_secs(1), phase);
         let watching: Vec<_> = calls.watching.iter().map(String::as_str).collect();
-        assert_eq!(watching.len(), 3, "{watching:?}");
+        assert_eq!(watching.len(), 4, "{watching:?}");
         assert!(calls.watching.contains("/starling.job.v1.JobService/WatchJob"));
         assert!(calls.streaming.contains("/starling.image.v1.ImageService/UploadBlob"));
         assert!(!calls.streaming.contains("/starling.job.v1.JobService/GetJob"));

@@ -154,7 +154,7 @@ impl Own {
         let (host, path) = host_and_path(address);
         let is_host =
             |own: &&str| host.strip_suffix(*own).is_some_and(|left| left.is_empty() || left.ends_with('.'));
-        if self.hosts.iter().any(|own| is_host(&own)) {
+        if self.hosts.iter().any(is_host) {
             return true;
         }
         let mut segments = path.trim_matches('/').rsplit('/');
