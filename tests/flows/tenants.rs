@@ -91,12 +91,16 @@ fn calls_about_a_thing() -> Vec<(&'static str, Call)> {
         call!("ListVerdicts", |c, ids| c
             .verdicts
             .list_verdicts(ListVerdictsRequest { image: ids.image, ..Default::default() })),
-        call!("DiffVerdicts", |c, ids| c
-            .verdicts
-            .diff_verdicts(DiffVerdictsRequest { image: ids.image, ..Default::default() })),
-        call!("DiffVerdicts by name", |c, ids| c
-            .verdicts
-            .diff_verdicts(DiffVerdictsRequest { image: ids.name, ..Default::default() })),
+        call!("DiffVerdicts", |c, ids| c.verdicts.diff_verdicts(DiffVerdictsRequest {
+            image: ids.image,
+            from_version: 1,
+            ..Default::default()
+        })),
+        call!("DiffVerdicts by name", |c, ids| c.verdicts.diff_verdicts(DiffVerdictsRequest {
+            image: ids.name,
+            from_version: 1,
+            ..Default::default()
+        })),
         call!("RecallVerdict", |c, ids| c.verdicts.recall_verdict(RecallVerdictRequest {
             image: ids.image,
             time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 })
