@@ -23,7 +23,7 @@ use self::succession::{Difference, Succession, digests, in_short};
 use crate::effects::Committer;
 use crate::entity::{Entity, Factory, Trouble};
 use crate::failpoint::{self, Point};
-use crate::index_cache::{IndexCache, IndexedSnapshot};
+use crate::index_cache::IndexCache;
 use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICT_CHANGES, VERDICTS};
 use crate::places::Places;
 use crate::{Deps, fence_of};
@@ -70,6 +70,14 @@ fn name_oldest(behind: &Behind) {
 struct Found {
     evaluation: evaluation::Evaluation,
     digest: model::Digest,
+}
+
+impl Found {
+    fn of(mut evaluation: evaluation::Evaluation) -> Self {
+        evaluation.findings.sort(); // The order of a verdict.
+        let digest = evaluation::findings_digest(&evaluation.findings);
+        Self { evaluation, digest }
+    }
 }
 
 impl Entity for Image {
@@ -136,9 +144,12 @@ impl Image {
         let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
         tx.commit().await?;
         let newest = self.indexes.newest().await?;
-        let found = match self.compute(inputs.sbom, newest.clone(), !jobs.is_empty()).await? {
+        let found = self.places.evaluate(inputs.sbom, newest.clone(), !jobs.is_empty(), Found::of).await;
+        let found = match found.map_err(|closed| Trouble::Failed(Box::new(closed)))? {
             Ok(found) => found,
-            Err(reason) => return self.give_up(inputs.revision, jobs, reason).await.map(|()| false),
+            Err(error) => {
+                return self.give_up(inputs.revision, jobs, error.to_string()).await.map(|()| false);
+            }
         };
         let basis = Basis {
             sbom: inputs.sbom_digest,
@@ -216,27 +227,6 @@ impl Image {
         let changes = difference.changes(store::revised::gone(&revised));
         let advisories = revised.into_iter().map(|revised| revised.advisory).collect();
         Ok(Succession { before, cause: Cause::of(Some(&last.basis), now, advisories), changes })
-    }
-
-    /// The thinking, away from the threads that wait. `Err` says why it can never succeed.
-    async fn compute(
-        &self,
-        document: Vec<u8>,
-        newest: Arc<IndexedSnapshot>,
-        attended: bool,
-    ) -> Result<Result<Found, String>, Trouble> {
-        let place = self.places.take(attended).await.map_err(|closed| Trouble::Failed(Box::new(closed)))?;
-        let thinking = tokio::task::spawn_blocking(move || {
-            let sbom = inventory::sbom::parse(&document).map_err(|error| error.to_string())?;
-            let mut evaluation = evaluation::evaluate(&sbom, &newest.index);
-            evaluation.findings.sort(); // The order of a verdict.
-            let digest = evaluation::findings_digest(&evaluation.findings);
-            Ok(Found { evaluation, digest })
-        });
-        // It is a pure function: whoever asked again would see the same panic.
-        let found = thinking.await.unwrap_or_else(|_| Err("the evaluation panicked".to_owned()));
-        drop(place);
-        Ok(found)
     }
 
     /// The stored SBOM cannot be evaluated: waiting does not help those who wait for it.

@@ -1,9 +1,15 @@
-//! Places to evaluate in: those for whom nobody waits do not stand in the way of those for whom somebody does.
+//! Where stored SBOMs are evaluated: in places, away from the threads that wait. Those for whom nobody waits do not
+//! stand in the way of those for whom somebody does.
 //!
 //! A run over the fleet asks many images of one node at once. They wait in a queue of their own and come to the
 //! places one by one, so that a scan finds no more of them before it than there are places.
 
+use std::sync::Arc;
+
+use evaluation::Evaluation;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+
+use crate::index_cache::IndexedSnapshot;
 
 /// The places of a node.
 #[derive(Debug)]
@@ -19,6 +25,17 @@ pub(crate) struct Place<'a> {
     _place: SemaphorePermit<'a>,
 }
 
+/// Why an SBOM can never be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unevaluable {
+    /// It cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// Evaluating it panicked. It is a pure function: whoever asked again would see the same panic.
+    #[error("the evaluation panicked")]
+    Panicked,
+}
+
 impl Places {
     /// So many, at least one.
     pub(crate) fn new(places: usize) -> Self {
@@ -26,8 +43,26 @@ impl Places {
         Self { all: Semaphore::new(places), unattended: Semaphore::new(places) }
     }
 
+    /// Evaluates a stored SBOM against a snapshot in one of the places, and makes of the result what the caller needs.
+    /// `Err` on the outside when the node leaves.
+    pub(crate) async fn evaluate<T: Send + 'static>(
+        &self,
+        document: Vec<u8>,
+        against: Arc<IndexedSnapshot>,
+        attended: bool,
+        then: impl FnOnce(Evaluation) -> T + Send + 'static,
+    ) -> Result<Result<T, Unevaluable>, AcquireError> {
+        let _place = self.take(attended).await?;
+        let thinking = tokio::task::spawn_blocking(move || {
+            let sbom = inventory::sbom::parse(&document)
+                .map_err(|error| Unevaluable::Unreadable(error.to_string()))?;
+            Ok(then(evaluation::evaluate(&sbom, &against.index)))
+        });
+        Ok(thinking.await.unwrap_or(Err(Unevaluable::Panicked)))
+    }
+
     /// Waits for a place. `attended`: whether somebody waits for what comes of it.
-    pub(crate) async fn take(&self, attended: bool) -> Result<Place<'_>, AcquireError> {
+    async fn take(&self, attended: bool) -> Result<Place<'_>, AcquireError> {
         let turn = if attended { None } else { Some(self.unattended.acquire().await?) };
         Ok(Place { _turn: turn, _place: self.all.acquire().await? })
     }

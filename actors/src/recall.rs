@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use evaluation::Evaluation;
 use model::{Digest, SnapshotId};
 
 use crate::Deps;
@@ -42,13 +43,8 @@ impl Recall {
         snapshot: SnapshotId,
     ) -> Result<Digest, RecallError> {
         let then = self.indexes.at(snapshot).await?;
-        let place = self.places.take(true).await.map_err(|_| RecallError::Leaving)?;
-        let thinking = tokio::task::spawn_blocking(move || {
-            let sbom = inventory::sbom::parse(&document).map_err(|error| error.to_string())?;
-            Ok(evaluation::findings_digest(&evaluation::evaluate(&sbom, &then.index).findings))
-        });
-        let found = thinking.await.unwrap_or_else(|_| Err("the evaluation panicked".to_owned()));
-        drop(place);
-        found.map_err(RecallError::Sbom)
+        let digest = |found: Evaluation| evaluation::findings_digest(&found.findings);
+        let found = self.places.evaluate(document, then, true, digest).await;
+        found.map_err(|_| RecallError::Leaving)?.map_err(|error| RecallError::Sbom(error.to_string()))
     }
 }

@@ -4,19 +4,25 @@
 //! A difference is a fault of ours, or of a store that was changed by hand: it is an error in the log and a number that
 //! an alarm watches. Nothing is mended: whoever looks finds it as it was.
 
+use std::sync::Arc;
+
+use evaluation::Evaluation;
 use evaluation::impact::{self, Difference, sampled};
 use model::SnapshotId;
 use store::Store;
 use store::impact::Found;
 
+use crate::Deps;
 use crate::index_cache::IndexCache;
 use crate::metrics::{DELTA_DIFFERENCES, DELTA_SAMPLED};
+use crate::places::{Places, Unevaluable};
 
 /// Matches samples anew. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     store: Store,
     indexes: IndexCache,
+    places: Arc<Places>,
 }
 
 /// What came of a sample.
@@ -29,9 +35,9 @@ pub struct Sampled {
 }
 
 impl Sampler {
-    /// Reads from this store, and matches by these indexes.
-    pub const fn new(store: Store, indexes: IndexCache) -> Self {
-        Self { store, indexes }
+    /// With the node's own indexes, in its places.
+    pub fn of_node(deps: &Deps) -> Self {
+        Self { store: deps.store.clone(), indexes: deps.indexes.clone(), places: deps.places.clone() }
     }
 
     /// Compares up to so many images, chosen by the seed: those whose verdict is to hold for this snapshot.
@@ -59,13 +65,12 @@ impl Sampler {
             let kept = store::impact::kept(&mut tx, &found.image, snapshot).await?;
             tx.commit().await?;
             let Some((kept, document)) = kept else { continue };
-            let full = full.clone();
-            let matching = tokio::task::spawn_blocking(move || {
-                let sbom = inventory::sbom::parse(&document).ok()?;
-                Some(impact::compare(kept, &evaluation::evaluate(&sbom, &full.index)))
-            });
+            let compare = |full: Evaluation| impact::compare(kept, &full);
             // One that cannot be read has no verdict that could be wrong.
-            let Some(compared) = matching.await? else { continue };
+            let compared = match self.places.evaluate(document, full.clone(), false, compare).await? {
+                Err(Unevaluable::Unreadable(_)) => continue,
+                compared => compared?,
+            };
             sampled.compared += 1;
             if let Err(difference) = compared {
                 tell(&found, snapshot, &difference);

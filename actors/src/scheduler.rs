@@ -62,7 +62,7 @@ pub(crate) fn make(deps: &Deps, context: EntityContext) -> Option<Scheduler> {
         policy: deps.config.scheduler.clone(),
         limits: deps.config.feeds.records.clone(),
         indexes: deps.indexes.clone(),
-        sampler: Sampler::new(deps.store.clone(), deps.indexes.clone()),
+        sampler: Sampler::of_node(deps),
     })
 }
 

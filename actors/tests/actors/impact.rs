@@ -80,8 +80,7 @@ async fn a_verdict_that_is_not_what_a_full_match_gives_is_found(owner: PgPool) {
         world.put(tenant, image).await;
         world.scan(tenant, image).await;
     }
-    let indexes = IndexCache::new(world.store.clone(), Limits::default());
-    let sampler = Sampler::new(world.store.clone(), indexes);
+    let sampler = Sampler::of_node(&world.deps(world.store.clone(), 1));
     // As many as there are places, often enough: each is chosen.
     let sampled = sampler.sample(7, SnapshotId(1), 100).await.unwrap();
     assert_eq!((sampled.compared, sampled.differing), (2, vec![]));

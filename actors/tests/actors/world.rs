@@ -54,8 +54,7 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "the servers of the tests are named by the environment")]
     pub(crate) async fn node(&self, name: &str, worker_slots: usize) -> Node {
         let store = connect(&self.owner, name).await;
-        let config = Config { worker_slots, ..Config::default() }.test_profile();
-        let deps = Deps::new(config, store.clone(), self.objects.clone()).expect("the settings are right");
+        let deps = self.deps(store.clone(), worker_slots);
         let valkey = std::env::var("STARLING_TEST_VALKEY_URL").expect("run by scripts/with-servers");
         let mut settings =
             cluster::Config::new(name, "127.0.0.1:0".parse().expect("an address"), valkey).test_profile();
@@ -65,6 +64,12 @@ impl World {
         let cluster = Cluster::start(settings, authority, factories(&deps)).await.expect("it joins");
         let actors = spawn_node_actors(&deps, &cluster).await.expect("they start");
         Node { cluster, actors }
+    }
+
+    /// What the actors of a node on this store are handed.
+    pub(crate) fn deps(&self, store: Store, worker_slots: usize) -> Deps {
+        let config = Config { worker_slots, ..Config::default() }.test_profile();
+        Deps::new(config, store, self.objects.clone()).expect("the settings are right")
     }
 
     pub(crate) async fn tenant(&self, name: &str) -> TenantId {
