@@ -9,7 +9,7 @@ mod whole;
 use std::collections::BTreeSet;
 
 use advisory::Limits;
-use evaluation::impact::Reach;
+use evaluation::impact::{Indexed, Key, Reach};
 use model::{RunKind, TenantId};
 use store::impact::{ComponentId, Having};
 use store::runs::Run;
@@ -74,16 +74,25 @@ impl Planner<'_> {
         if reach.is_nothing() || reach.is_everything() {
             return Ok(());
         }
-        let keys = reach.keys();
+        self.entries(&reach.keys(), |entry| reach.touches(entry), entries).await
+    }
+
+    /// The dictionary's entries under these keys that are meant are added to these.
+    async fn entries(
+        &self,
+        keys: &[Key],
+        is_meant: impl Fn(&Indexed) -> bool,
+        entries: &mut BTreeSet<ComponentId>,
+    ) -> Result<(), Trouble> {
         let mut after = ComponentId::MIN;
         loop {
             let mut tx = self.store.fleet().await?;
-            let page = store::impact::components(&mut tx, &keys, after, ENTRIES).await?;
+            let page = store::impact::components(&mut tx, keys, after, ENTRIES).await?;
             tx.commit().await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = *last;
-            let touched = page.iter().filter(|(_, entry)| reach.touches(entry));
-            entries.extend(touched.map(|(id, _)| *id));
+            let meant = page.iter().filter(|(_, entry)| is_meant(entry));
+            entries.extend(meant.map(|(id, _)| *id));
         }
     }
 

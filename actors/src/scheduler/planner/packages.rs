@@ -7,7 +7,7 @@ use model::Purl;
 use store::impact::{ComponentId, Having};
 use store::runs::effects::Planned;
 
-use super::{ENTRIES, Planner};
+use super::Planner;
 use crate::entity::Trouble;
 
 /// Package URLs looked up in one go.
@@ -31,19 +31,11 @@ impl Planner<'_> {
         let keys: Vec<Key> =
             purls.iter().map(|purl| Key::purl(&Purl::from_canonical(purl.clone()))).collect();
         let wanted: Vec<Wanted<'_>> = purls.iter().map(|purl| Wanted::of(purl)).collect();
-        let mut after = ComponentId::MIN;
-        loop {
-            let mut tx = self.store.fleet().await?;
-            let page = store::impact::components(&mut tx, &keys, after, ENTRIES).await?;
-            tx.commit().await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = *last;
-            let meant = page.iter().filter(|(_, entry)| match entry {
-                Indexed::Package(package) => wanted.iter().any(|w| w.is(package.component.purl.as_str())),
-                Indexed::Ecosystem(_) => false,
-            });
-            entries.extend(meant.map(|(id, _)| *id));
-        }
+        let is_meant = |entry: &Indexed| match entry {
+            Indexed::Package(package) => wanted.iter().any(|w| w.is(package.component.purl.as_str())),
+            Indexed::Ecosystem(_) => false,
+        };
+        self.entries(&keys, is_meant, entries).await
     }
 }
 
