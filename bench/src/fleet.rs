@@ -59,7 +59,7 @@ impl Fleet {
         let own = distinct(&self.own, &self.of_own, self.packages - base.len(), &mut rng);
         let mut components: Vec<Component> = base.iter().cloned().chain(own).collect();
         components.sort();
-        Sbom { distro: Some(distro.clone()), base_layers: Some(1), components, problems: Vec::new() }
+        Sbom { distro: Some(distro.clone()), base_layers: Some(1), components, ..Sbom::default() }
     }
 }
 

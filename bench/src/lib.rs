@@ -6,6 +6,8 @@
 
 #[cfg(feature = "fleet")]
 pub mod fleet;
+#[cfg(any(feature = "finding", feature = "fleet"))]
+pub mod records;
 
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,11 @@ pub fn peak_memory() -> Option<u64> {
 /// The memory this process has resident now, in bytes (`VmRSS`).
 pub fn resident_memory() -> Option<u64> {
     status_bytes("VmRSS:")
+}
+
+/// How much more the second is than the first, in MB; what the system did not say counts as nothing.
+pub fn grown(before: Option<u64>, after: Option<u64>) -> u64 {
+    after.unwrap_or_default().saturating_sub(before.unwrap_or_default()) / 1_000_000
 }
 
 fn status_bytes(field: &str) -> Option<u64> {

@@ -5,17 +5,15 @@
 
 #![expect(clippy::print_stdout, reason = "its output is the measurement")]
 
-use std::fs::{self, File};
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use advisory::jsonl::{self, Content};
-use advisory::{Advisory, Limits, formats::osv};
 use anyhow::{Context as _, bail};
-use bench::{median, percentile, resident_memory, timed};
+use bench::records::advisories;
+use bench::{grown, median, percentile, resident_memory, timed};
 use evaluation::{Index, evaluate};
-use model::{FeedId, Sbom};
+use model::Sbom;
 
 /// How often each SBOM is evaluated.
 const ROUNDS: usize = 200;
@@ -60,26 +58,6 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn advisories(folder: &Path) -> anyhow::Result<Vec<(FeedId, Advisory)>> {
-    let limits = Limits::default();
-    let mut advisories = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".jsonl.zst")) else {
-            continue;
-        };
-        let feed: FeedId = name.parse().with_context(|| format!("{name} is no name of a feed"))?;
-        for line in jsonl::lines(BufReader::new(zstd::Decoder::new(File::open(&path)?)?), &limits) {
-            if let Content::Record(record) = line?.content
-                && let Ok((advisory, _)) = osv::parse(&record, &limits)
-            {
-                advisories.push((feed.clone(), advisory));
-            }
-        }
-    }
-    Ok(advisories)
-}
-
 /// An image of usual size: as many packages of each as it takes, on the distribution of the first that has one.
 fn usual(all: &[Sbom]) -> Option<Sbom> {
     let with_distro = all.iter().find(|sbom| sbom.distro.is_some())?;
@@ -115,8 +93,4 @@ fn measure(name: &str, sbom: &Sbom, index: &Index) -> anyhow::Result<()> {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() * 1e3)
-}
-
-fn grown(before: Option<u64>, after: Option<u64>) -> u64 {
-    after.unwrap_or_default().saturating_sub(before.unwrap_or_default()) / 1_000_000
 }

@@ -9,14 +9,12 @@
 #![expect(clippy::print_stdout, reason = "its output is the measurement")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use advisory::jsonl::{self, Content};
-use advisory::{Advisory, Limits, formats::osv};
 use anyhow::Context as _;
 use bench::fleet::Fleet;
-use bench::{median, percentile};
+use bench::{median, percentile, records};
 use model::{Component, Digest, ImageDigest, PackageKind, Sbom, TenantId};
 use proto_api::common::v1::Lane;
 use proto_api::feed::v1::RefreshFeedRequest;
@@ -74,7 +72,11 @@ fn arguments() -> anyhow::Result<Arguments> {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let fleet = Fleet::new(&read(&arguments.advisories)?, arguments.packages);
+    let known = records::advisories(&arguments.advisories)?;
+    let of_feeds = known.into_iter().filter(|(feed, _)| FEEDS.contains(&feed.as_str()));
+    let known: Vec<_> = of_feeds.map(|(_, advisory)| advisory).collect();
+    let fleet = Fleet::new(&known, arguments.packages);
+    drop(known);
     let settings = [("log.level", "warn"), ("cluster.timing", "default"), ("database.connections-max", "16")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let cluster = TestCluster::start(Settings { nodes: arguments.nodes, settings, durable: true }).await;
@@ -124,19 +126,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     println!("\nmedian: {:.2} ms an image, of {} images", median(&all), arguments.images);
     Ok(())
-}
-
-fn read(folder: &Path) -> anyhow::Result<Vec<Advisory>> {
-    let mut all = Vec::new();
-    for feed in FEEDS {
-        let file = std::fs::File::open(folder.join(format!("{feed}.jsonl.zst")))?;
-        for line in jsonl::lines(std::io::BufReader::new(zstd::Decoder::new(file)?), &Limits::default()) {
-            if let Content::Record(bytes) = line?.content {
-                all.extend(osv::parse(&bytes, &Limits::default()).ok().map(|(advisory, _)| advisory));
-            }
-        }
-    }
-    Ok(all)
 }
 
 /// Stores the images as if they had been scanned. Says how many have each package version.

@@ -7,15 +7,15 @@
 #![expect(clippy::print_stdout, reason = "its output is the measurement")]
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use advisory::jsonl::{self, Content};
-use advisory::{Advisory, Limits, formats::osv};
+use advisory::Advisory;
 use anyhow::{Context as _, ensure};
-use bench::{median, percentile, resident_memory, timed};
+use bench::records::advisories;
+use bench::{grown, median, percentile, resident_memory, timed};
 use evaluation::packed::{About, Packed, PackedFeed, ReadAt, pack};
 use evaluation::{Changed, Index, evaluate};
 use model::{Digest, FeedId, Sbom};
@@ -125,28 +125,4 @@ fn said_again(real: &[(FeedId, Advisory)], count: usize) -> Vec<(FeedId, Advisor
         (feed.clone(), advisory)
     };
     (0..).flat_map(|time| real.iter().map(move |own| renamed(time, own))).take(count).collect()
-}
-
-fn advisories(folder: &Path) -> anyhow::Result<Vec<(FeedId, Advisory)>> {
-    let limits = Limits::default();
-    let mut advisories = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".jsonl.zst")) else {
-            continue;
-        };
-        let feed: FeedId = name.parse().with_context(|| format!("{name} is no name of a feed"))?;
-        for line in jsonl::lines(BufReader::new(zstd::Decoder::new(File::open(&path)?)?), &limits) {
-            if let Content::Record(record) = line?.content
-                && let Ok((advisory, _)) = osv::parse(&record, &limits)
-            {
-                advisories.push((feed.clone(), advisory));
-            }
-        }
-    }
-    Ok(advisories)
-}
-
-fn grown(before: Option<u64>, after: Option<u64>) -> u64 {
-    after.unwrap_or_default().saturating_sub(before.unwrap_or_default()) / 1_000_000
 }
