@@ -92,7 +92,7 @@ async fn a_bucket_is_followed_day_by_day_through_faults_of_its_server() {
     assert_eq!(cluster.truth().number(rows).await, before);
 
     // Day by day: what changed, and nothing else, is fetched.
-    for (date, lines) in data.delta_days(CRATES).into_iter().take(4) {
+    for (date, lines) in data.replay(CRATES).days().take(4) {
         bucket.change(&lines, Some(&format!("{date}T12:00:00Z")));
         bucket.publish(&server);
         ask(&mut operator, "crates", false).await;
@@ -333,7 +333,7 @@ async fn the_node_that_reads_may_die_in_the_middle() {
     let mut operator = cluster.nodes()[0].operator();
     create(&mut operator, "crates", &format!("bucket+{}", server.url(CRATES))).await;
     settles(&operator, "crates", FeedState::Fresh).await;
-    let lines: String = data.delta_days(CRATES).into_iter().map(|(_, lines)| lines).collect();
+    let lines: String = data.replay(CRATES).days().map(|(_, lines)| lines).collect();
     bucket.change(&lines, Some("2026-08-01T00:00:00Z"));
     bucket.publish(&server);
 

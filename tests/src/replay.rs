@@ -44,6 +44,11 @@ impl Replay {
         self.days.keys().map(String::as_str)
     }
 
+    /// The same days, each with the records that were written, one in a line.
+    pub fn days(&self) -> impl Iterator<Item = (&str, String)> {
+        self.days.iter().map(|(date, day)| (date.as_str(), one_a_line(&day.written)))
+    }
+
     /// Goes on to the state that this day left. False when nothing changed on it.
     pub fn go_on(&mut self, date: &str) -> bool {
         let Some(day) = self.days.get(date) else { return false };
@@ -59,8 +64,12 @@ impl Replay {
 
     /// The same as one file, a record in each line.
     pub fn lines(&self) -> String {
-        self.records.values().fold(String::new(), |all, line| all + line + "\n")
+        one_a_line(self.records.values())
     }
+}
+
+fn one_a_line<'a>(records: impl IntoIterator<Item = &'a String>) -> String {
+    records.into_iter().flat_map(|record| [record, "\n"]).collect()
 }
 
 fn id_of(line: &str) -> String {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use crate::images::Image;
@@ -87,27 +86,6 @@ impl SharedData {
     fn file(&self, feed: &str, date: &str) -> PathBuf {
         let of = |date: &str| self.root.join(format!("osv-{date}/{feed}.jsonl.zst"));
         Some(of(date)).filter(|path| path.is_file()).unwrap_or_else(|| of(DATES[1]))
-    }
-
-    /// A feed's changes: the date of each day that has some, and its records, one a line.
-    pub fn delta_days(&self, feed: &str) -> Vec<(String, String)> {
-        let file = self.root.join(format!("deltas/{feed}.tar.zst"));
-        let packed = fs::File::open(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let mut archive = tar::Archive::new(zstd::Decoder::new(packed).expect("the file is packed"));
-        let mut days = Vec::new();
-        for entry in archive.entries().expect("the file is an archive") {
-            let mut entry = entry.expect("the archive is whole");
-            let name = entry.path().expect("a name").display().to_string();
-            let name = name.trim_start_matches("./");
-            if let Some(date) = name.strip_suffix(".records.jsonl") {
-                let date = date.to_owned();
-                let mut lines = String::new();
-                entry.read_to_string(&mut lines).expect("records are text");
-                days.push((date, lines));
-            }
-        }
-        days.sort();
-        days
     }
 
     /// What must be found in the image with the advisories of that date. Of a package that belongs to one of
