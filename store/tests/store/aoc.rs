@@ -131,6 +131,13 @@ async fn what_guards_the_store_is_missed_when_it_is_gone(owner: PgPool) {
     assert!(has(Rule::Keys, "observation_supersedes"), "{found:?}");
     let roles = found.iter().filter(|(_, place)| place == "vuln.origin").count();
     assert_eq!(roles, 3, "what everybody may, each of the three roles may: {found:?}");
+    // Whoever owns a table may do all of it; but that is nobody who serves.
+    world.sql("create role starling_keeper; alter table vuln.alias owner to starling_keeper").await;
+    let kept = violation(Rule::Grants, "vuln.alias");
+    assert!(!scene.violations(0).await.contains(&kept));
+    world.sql("grant starling_keeper to starling_app").await;
+    assert!(scene.violations(0).await.contains(&kept));
+    world.sql("alter table vuln.alias owner to current_user; drop role starling_keeper").await;
     world.sql("create or replace function vuln.refuse_change() returns trigger language plpgsql as $$ begin return null; end $$").await;
     let triggers = scene.violations(0).await.into_iter().filter(|(rule, _)| *rule == Rule::Triggers).count();
     assert_eq!(triggers, 5, "a trigger that refuses nothing is none");
