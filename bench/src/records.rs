@@ -1,5 +1,6 @@
 //! Real advisories, as they lie in a folder.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
@@ -9,10 +10,11 @@ use advisory::{Advisory, Limits, formats::osv};
 use anyhow::Context as _;
 use model::FeedId;
 
-/// Those of a folder's `FEED.jsonl.zst` files that can be read, with their feeds.
+/// Those of a folder's `FEED.jsonl.zst` files that can be read, with their feeds. One said twice counts as it was said
+/// last.
 pub fn advisories(folder: &Path) -> anyhow::Result<Vec<(FeedId, Advisory)>> {
     let limits = Limits::default();
-    let mut advisories = Vec::new();
+    let mut advisories = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".jsonl.zst")) else {
@@ -23,9 +25,9 @@ pub fn advisories(folder: &Path) -> anyhow::Result<Vec<(FeedId, Advisory)>> {
             if let Content::Record(record) = line?.content
                 && let Ok((advisory, _)) = osv::parse(&record, &limits)
             {
-                advisories.push((feed.clone(), advisory));
+                advisories.insert((feed.clone(), advisory.id.clone()), advisory);
             }
         }
     }
-    Ok(advisories)
+    Ok(advisories.into_iter().map(|((feed, _), advisory)| (feed, advisory)).collect())
 }

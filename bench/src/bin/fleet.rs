@@ -77,7 +77,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let known: Vec<_> = of_feeds.map(|(_, advisory)| advisory).collect();
     let fleet = Fleet::new(&known, arguments.packages);
     drop(known);
-    let settings = [("log.level", "warn"), ("cluster.timing", "default"), ("database.connections-max", "16")];
+    let settings = [("log.level", "warn"), ("cluster.timing", "usual"), ("database.connections-max", "16")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let cluster = TestCluster::start(Settings { nodes: arguments.nodes, settings, durable: true }).await;
     let mut tenants = Vec::new();
