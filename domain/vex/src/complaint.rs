@@ -27,7 +27,7 @@ pub struct Effect {
     pub finding: usize,
     /// What it comes to.
     pub part: Part,
-    /// What the claim weighs with its age, of 10,000.
+    /// What the claim weighs beside the newest one on the finding, of 10,000.
     pub score: u32,
 }
 
@@ -97,7 +97,7 @@ pub enum Complaint {
     Stale(i64),
     /// It has no date.
     Undated,
-    /// It is of a time that is still to come.
+    /// It is of a time that was still to come when it was taken in.
     NotYet(String),
 }
 
@@ -173,7 +173,9 @@ impl fmt::Display for Complaint {
             }
             Self::Stale(days) => write!(f, "it is {days} days old"),
             Self::Undated => f.write_str("it has no date"),
-            Self::NotYet(when) => write!(f, "it is dated {when}, which is still to come"),
+            Self::NotYet(when) => {
+                write!(f, "it is dated {when}, which was still to come when it was taken in")
+            }
         }
     }
 }

@@ -4,7 +4,9 @@
 //! has a later version says nothing any more, also where the later one is silent. Between voices the heavier claim
 //! decides; of two that weigh the same the more careful one, then the later one, then the order of their names. A
 //! claim that contradicts (affected against fixed or not affected) and weighs [`HOLD_SHARE`] of it or more holds the
-//! suppression until a person decides. Nothing of this depends on the order in which documents are handed over.
+//! suppression until a person decides. Nothing of this depends on the order in which documents are handed over, nor on
+//! today: keys, and what is dated later, are judged as of when a document was taken in, and claims are as fresh as the
+//! newest of them leaves them. So the same documents always come to the same word.
 
 mod claims;
 #[cfg(test)]
@@ -13,8 +15,8 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 
 use model::{Finding, VexWord};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 
 use self::claims::{Claim, decide};
 use crate::complaint::{Complaint, Heard, Name};
@@ -23,6 +25,8 @@ use crate::{Document, NearMiss, Product, Statement, Subject, score};
 
 /// Of a hundred: how heavy a contradiction has to be beside what it contradicts.
 const HOLD_SHARE: u32 = 75;
+/// So much later than it was taken in a document may be dated: nobody's clock is right.
+const CLOCKS_DIFFER: Duration = Duration::hours(1);
 /// Near misses of one statement that are told.
 const NEAR_MAX: usize = 8;
 
@@ -44,7 +48,7 @@ pub struct Hearing {
     pub heard: Vec<Heard>,
 }
 
-/// Hears all documents about an image's findings, as of a moment.
+/// Hears all documents about an image's findings. `as_of` decides nothing: it is for telling what is stale.
 pub fn hear(
     findings: &[Finding],
     subject: &Subject<'_>,
@@ -52,7 +56,7 @@ pub fn hear(
     directory: &Directory,
     as_of: OffsetDateTime,
 ) -> Hearing {
-    let standings = evidence.iter().map(|e| directory.judge(e.document, e.origin, as_of)).collect();
+    let standings = evidence.iter().map(|e| directory.judge(e.document, e.origin)).collect();
     let named = by_name(findings);
     let hearer = Hearer { findings, subject, evidence, standings, named, as_of };
     let latest = hearer.latest();
@@ -126,7 +130,7 @@ impl Hearer<'_> {
         };
         let counts = |at: usize| {
             let stamp = self.evidence[at].document.timestamp;
-            self.standings[at].refused.is_none() && stamp.is_none_or(|stamp| stamp <= self.as_of)
+            self.standings[at].refused.is_none() && !self.is_to_come(at, stamp)
         };
         for at in (0..self.evidence.len()).filter(|at| counts(*at)) {
             let line = (&self.standings[at].voice, self.evidence[at].document.id.as_str());
@@ -142,6 +146,12 @@ impl Hearer<'_> {
         (0..self.evidence.len()).map(after).collect()
     }
 
+    /// Whether a time that is said in a document was still to come when that was taken in.
+    fn is_to_come(&self, document: usize, said: Option<OffsetDateTime>) -> bool {
+        let taken_in = self.evidence[document].origin.taken_in;
+        said.is_some_and(|said| said > taken_in.saturating_add(CLOCKS_DIFFER))
+    }
+
     /// What is wrong with a statement, and what it claims.
     fn statement(
         &self,
@@ -154,8 +164,7 @@ impl Hearer<'_> {
         let mut complaints = Vec::new();
         let mut claims = self.claims(document, at, &mut complaints);
         complaints.extend(standing.doubt.clone().map(Complaint::Doubted));
-        let age = score::age_days(statement.timestamp, self.as_of);
-        match age {
+        match score::age_days(statement.timestamp, self.as_of) {
             None => complaints.push(Complaint::Undated),
             Some(days) if days >= 2 * score::HALF_LIFE_DAYS => complaints.push(Complaint::Stale(days)),
             Some(_) => {}
@@ -168,14 +177,12 @@ impl Hearer<'_> {
             complaints.push(Complaint::Shadowed(by.clone()));
             claims.clear();
         }
-        if let Some(when) = statement.timestamp.filter(|when| *when > self.as_of) {
+        if let Some(when) = statement.timestamp.filter(|when| self.is_to_come(document, Some(*when))) {
             complaints.push(Complaint::NotYet(when.format(&Rfc3339).unwrap_or_default()));
             claims.clear();
         }
-        let freshness = score::freshness(age);
         for claim in &mut claims {
             claim.worth = score::worth(standing.provenance, claim.precision, one.document, statement);
-            claim.score = score::aged(claim.worth, freshness);
         }
         (complaints, claims)
     }

@@ -83,6 +83,9 @@ pub struct Origin {
     pub signature: Signature,
     /// Whether somebody said that it is about this very image.
     pub attached: bool,
+    /// When it was taken in: what its keys were worth then they are worth for it ever after, and what it dates later
+    /// than that does not count.
+    pub taken_in: OffsetDateTime,
 }
 
 /// Whose word a document is taken for.
@@ -133,15 +136,15 @@ impl Directory {
         all.filter(move |(_, key)| key.is_valid_at(at))
     }
 
-    /// What a document is worth, as of a moment.
-    pub(crate) fn judge(&self, document: &Document, origin: &Origin, as_of: OffsetDateTime) -> Standing {
+    /// What a document is worth. A key counts as it was when the document was taken in.
+    pub(crate) fn judge(&self, document: &Document, origin: &Origin) -> Standing {
         let named = self.issuers.iter().find(|issuer| issuer.authors.contains(&document.author));
         let author = named.map_or(document.author.as_str(), |issuer| issuer.id.as_str());
         let author = if author.is_empty() { "unknown" } else { author };
         let open = Voice { is_proved: false, name: author.to_owned() };
         match &origin.signature {
             Signature::Good { key, .. } => match self.holder(key) {
-                Some((issuer, key)) if key.is_valid_at(as_of) => self.proved(issuer),
+                Some((issuer, key)) if key.is_valid_at(origin.taken_in) => self.proved(issuer),
                 Some(_) => refuse(open, Doubt::BadSignature("its key is revoked or over".to_owned())),
                 None => self.unproved(open, named, origin.channel, Doubt::UnknownKey),
             },

@@ -115,13 +115,14 @@ pub(super) fn document(input: &[u8]) {
     let Ok((documents, _)) = parse(input, &Limits::default()) else { return };
     let sbom = sbom(&documents);
     let findings: Vec<Finding> = findings(&documents, &sbom);
-    let origin = Origin { channel: Channel::Manual, signature: Signature::Absent, attached: false };
+    let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(365 * 60);
+    let origin =
+        Origin { channel: Channel::Manual, signature: Signature::Absent, attached: false, taken_in: now };
     let forwards: Vec<Evidence<'_>> =
         documents.iter().map(|document| Evidence { document, origin: &origin }).collect();
     let backwards: Vec<Evidence<'_>> = forwards.iter().rev().copied().collect();
     let digest = Digest::of(b"image");
     let subject = Subject::new(&sbom, Some(&digest), &["image"]);
-    let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(365 * 60);
     let heard = hear(&findings, &subject, &forwards, &Directory::default(), now);
     let again = hear(&findings, &subject, &backwards, &Directory::default(), now);
     assert_eq!(heard.words, again.words, "the order does not matter");

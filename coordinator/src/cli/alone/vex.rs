@@ -100,7 +100,7 @@ impl Loaded {
         self.problems
             .extend(problems.iter().map(|problem| format!("{name}: {}: {}", problem.place, problem.what)));
         // Who names a file for an image stands for it: so it came by a way that is known.
-        let origin = Origin { channel: Channel::Authenticated, signature, attached: false };
+        let origin = Origin { channel: Channel::Authenticated, signature, attached: false, taken_in: now };
         self.documents.extend(documents.into_iter().map(|document| Heard {
             file: name.clone(),
             document,

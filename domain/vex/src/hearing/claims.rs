@@ -7,9 +7,9 @@ use model::{VexStatus, VexWord};
 use time::OffsetDateTime;
 
 use super::{Evidence, HOLD_SHARE};
-use crate::Precision;
 use crate::complaint::{Complaint, Effect, Name, Part};
 use crate::trust::Voice;
+use crate::{Precision, score};
 
 /// What a statement says of a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct Claim {
     pub(super) timestamp: Option<OffsetDateTime>,
     /// What it weighs without its age.
     pub(super) worth: u32,
-    /// And with it.
+    /// And with its age, beside the newest claim on the finding.
     pub(super) score: u32,
 }
 
@@ -39,6 +39,7 @@ pub(super) fn decide(claims: Vec<Claim>, evidence: &[Evidence<'_>]) -> Decision 
     let name = |claim: &Claim| Name::of(evidence[claim.document].document, claim.statement);
     let mut decision = Decision { word: None, effects: Vec::new(), complaints: Vec::new() };
     let mut voices = one_of_each(claims, evidence, &mut decision);
+    age(&mut voices);
     voices.sort_by_cached_key(|claim| {
         (Reverse(claim.score), claim.status, Reverse(claim.timestamp), claim.voice.clone(), name(claim))
     });
@@ -65,6 +66,18 @@ pub(super) fn decide(claims: Vec<Claim>, evidence: &[Evidence<'_>]) -> Decision 
     decision
 }
 
+/// A claim is as old as it is beside the newest: by itself each is fresh, however long ago it was made.
+fn age(voices: &mut [Claim]) {
+    let Some(newest) = voices.iter().filter_map(|claim| claim.timestamp).max() else {
+        // Without any dates none is older than another.
+        voices.iter_mut().for_each(|claim| claim.score = claim.worth);
+        return;
+    };
+    for claim in voices {
+        claim.score = score::aged(claim.worth, score::freshness(score::age_days(claim.timestamp, newest)));
+    }
+}
+
 /// Whether one means that something is to be done and the other that nothing is.
 const fn contradict(a: VexStatus, b: VexStatus) -> bool {
     matches!(a, VexStatus::Affected) && b.suppresses() || matches!(b, VexStatus::Affected) && a.suppresses()
@@ -84,7 +97,7 @@ fn one_of_each(claims: Vec<Claim>, evidence: &[Evidence<'_>], decision: &mut Dec
             let statement = &document.statements[claim.statement];
             let text = (&statement.id, statement.justification, &statement.impact, &statement.action);
             let of = (&document.id, &document.version, claim.statement);
-            (claim.precision, claim.timestamp, claim.score, Reverse(claim.status), of, text)
+            (claim.precision, claim.timestamp, claim.worth, Reverse(claim.status), of, text)
         });
         let Some(counts) = claims.pop() else { continue };
         let by = Name::of(evidence[counts.document].document, counts.statement);

@@ -58,7 +58,11 @@ fn document(author: &str, id: &str, version: u32, statements: Vec<Statement>) ->
 }
 
 fn origin(signature: Signature) -> Origin {
-    Origin { channel: Channel::Authenticated, signature, attached: false }
+    taken_in(signature, NOW)
+}
+
+fn taken_in(signature: Signature, taken_in: OffsetDateTime) -> Origin {
+    Origin { channel: Channel::Authenticated, signature, attached: false, taken_in }
 }
 
 /// What is decided of the findings, and each statement with its effects and complaints.
@@ -140,6 +144,9 @@ fn age_is_told_and_the_future_does_not_count() {
     check(one(text, 179), "fixed by jo in d", &[(&[Part::Decides], &["unsigned"])]);
     check(one(text, 180), "fixed by jo in d", &[(&[Part::Decides], &["unsigned", "stale"])]);
     check(one(text, -1), "nothing", &[(&[], &["unsigned", "not_yet"])]);
+    let mut fast = one(text, 0);
+    fast[0].statements[0].timestamp = Some(NOW + Duration::minutes(59));
+    check(fast, "fixed by jo in d", &[(&[Part::Decides], &["unsigned"])]);
     let mut undated = one(text, 1);
     undated[0].statements[0].timestamp = None;
     check(undated, "fixed by jo in d", &[(&[Part::Decides], &["unsigned", "undated"])]);
@@ -289,7 +296,65 @@ fn the_score_is_that_of_the_formula() {
     let from = origin(Signature::Absent);
     let evidence = [Evidence { document: &documents[0], origin: &from }];
     let hearing = hear(&[finding("CVE-1", A)], &subject, &evidence, &Directory::default(), NOW);
-    // 0.45 x 0.40 + 0.35 x 1.00 + 0.20 x 1.00, by 1.00; and half of it after ninety days.
+    // 0.45 x 0.40 + 0.35 x 1.00 + 0.20 x 1.00, by 1.00.
     assert_eq!(hearing.words[0].as_ref().map(|word| word.score), Some(7_300));
+    assert_eq!(hearing.heard[0].effects[0].score, 7_300);
+    let newer = document("al", "e", 1, vec![statement("CVE-1 fixed pkg:npm/a@1.0.0", 0)]);
+    let evidence = [evidence[0], Evidence { document: &newer, origin: &from }];
+    let hearing = hear(&[finding("CVE-1", A)], &subject, &evidence, &Directory::default(), NOW);
+    // Half of it where another is ninety days newer; a supplier's word keeps what it is worth by itself.
     assert_eq!(hearing.heard[0].effects[0].score, 3_650);
+}
+
+#[test]
+fn what_is_decided_does_not_depend_on_the_day_of_asking() {
+    let sbom = sbom(None, vec![component(A)]);
+    let (subject, from) = (Subject::new(&sbom, None, &[]), origin(Signature::Absent));
+    let documents = [
+        document("jo", "d", 1, vec![statement("CVE-1 not_affected pkg:npm/a@1.0.0", 60)]),
+        document("al", "e", 1, vec![statement("CVE-1 affected pkg:npm/a@1.0.0", 1)]),
+        document("jo", "f", 1, vec![statement("CVE-1 fixed pkg:npm/a@1.0.0", -2)]),
+    ];
+    let evidence: Vec<_> = documents.iter().map(|document| Evidence { document, origin: &from }).collect();
+    let words = |days: i64| {
+        let as_of = NOW + Duration::days(days);
+        hear(&[finding("CVE-1", A)], &subject, &evidence, &Directory::default(), as_of).words
+    };
+    let today = words(0);
+    assert_eq!(today[0].as_ref().map(|word| (word.status, word.held)), Some((VexStatus::NotAffected, true)));
+    for days in [-1_000, -1, 1, 3, 90, 180, 10_000] {
+        assert_eq!(words(days), today, "{days} days later");
+    }
+}
+
+#[test]
+fn a_key_counts_as_it_was_when_the_document_was_taken_in() {
+    let mut key = crate::signature::Key::parse(&crate::signature::tests::ed25519().1).expect("a key");
+    let good = Signature::Good { key: key.id().to_owned() };
+    key.revoked_at = Some(NOW);
+    let sbom = sbom(None, vec![component(A)]);
+    let document = document("jo", "d", 1, vec![statement("CVE-1 not_affected pkg:npm/a@1.0.0", 9)]);
+    let ask = |at: OffsetDateTime| {
+        let documents = [(document.clone(), taken_in(good.clone(), at))];
+        let told = tell(&[finding("CVE-1", A)], &sbom, &documents, &directory(Tier::First, &key));
+        (told.words[0].clone(), told.statements[0].2.join(" "))
+    };
+    let answer = |word: &str, complaints: &str| (word.to_owned(), complaints.to_owned());
+    assert_eq!(ask(NOW - Duration::seconds(1)), answer("not_affected by acme in d", ""));
+    assert_eq!(ask(NOW), answer("nothing", "bad_signature"));
+    assert_eq!(ask(NOW - Duration::days(30)), answer("nothing", "not_yet"));
+}
+
+#[test]
+fn claims_without_dates_weigh_what_they_are_worth() {
+    let undated = |author, id, text| {
+        let mut document = document(author, id, 1, vec![statement(text, 1)]);
+        document.statements[0].timestamp = None;
+        document
+    };
+    let no = undated("jo", "d", "CVE-1 not_affected pkg:npm/a@1.0.0");
+    let yes = undated("al", "e", "CVE-1 affected pkg:npm/a@1.0.0");
+    let all: &[&str] = &["unsigned", "conflict", "undated"];
+    let expected = [(&[Part::Decides][..], all), (&[Part::Outweighed][..], all)];
+    check(vec![no, yes], "not_affected by jo in d", &expected);
 }
