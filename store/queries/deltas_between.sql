@@ -1,9 +1,9 @@
--- What changed in meaning in a stretch of snapshots, folded to one row for each advisory.
+-- What changed in meaning in a stretch of snapshots, folded to one row for each advisory. VEX is no advisory.
 --   $1, $2 after this snapshot, until that one   $3 only this feed, or null
 --   $4, $5 after this place   $6 at most so many
 with changes as (
     select s.snapshot_id, c.*
-    from vuln.snapshot s
+    from vuln.snapshot s join vuln.feed w on w.feed_id = s.feed_id and w.kind = 'advisories'
     cross join lateral (
         (select d.feed_id, d.advisory_id, d.revision, d.kind, d.parts
          from vuln.difference d

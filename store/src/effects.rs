@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::evaluations::Before;
-use crate::facts::given;
+use crate::facts::{given, is_suppressed};
 use crate::row::number;
 use crate::verdicts::cause_row;
 use crate::{Error, Fence, Store, TenantTx};
@@ -254,7 +254,8 @@ fn verdict(version: Option<i32>, changed: Option<bool>) -> Result<Option<SavedVe
 }
 
 fn body(e: &Evaluation) -> Value {
-    let count = |severity: Severity| e.findings.iter().filter(|f| f.severity == severity).count();
+    let shown = || e.findings.iter().filter(|finding| !is_suppressed(finding));
+    let count = |severity: Severity| shown().filter(|f| f.severity == severity).count();
     // Where the verdict before has the same findings, it lends its own.
     let is_same = e.before.findings_digest.as_ref() == Some(&e.findings_digest);
     let change = |change: &Change| json!([change.kind.as_str(), change.before, change.after]);
@@ -264,6 +265,7 @@ fn body(e: &Evaluation) -> Value {
         "coverage": e.coverage.as_str(),
         "findings_digest": e.findings_digest.as_str(),
         "counts": Severity::ALL.map(count),
+        "suppressed": e.findings.len() - shown().count(),
         "before": e.before.version,
         "facts": if is_same { vec![] } else { given(&e.findings, &e.before) },
         "cause": cause_row(&e.cause),

@@ -11,6 +11,12 @@ pub enum Error {
         /// What was looked for.
         entity: &'static str,
     },
+    /// The very same is there already.
+    #[error("{entity} is there already")]
+    AlreadyExists {
+        /// What was to be made.
+        entity: &'static str,
+    },
     /// Another node owns this entity now. Stop; the new owner goes on.
     #[error("lost the lease on {entity}")]
     Fenced {

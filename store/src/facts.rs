@@ -1,7 +1,7 @@
 //! Findings as rows: a document that says all of it, and beside it what lists ask for.
 
 use evaluation::Documents;
-use model::{Digest, Finding, FixState};
+use model::{Digest, Finding, FixState, VexWord};
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -30,7 +30,13 @@ fn row(finding: &Finding, document: Vec<u8>) -> Value {
         "package": text(&finding.package),
         "severity": finding.severity as i16,
         "fixed": matches!(finding.fix, FixState::Fixed(_)),
+        "suppressed": is_suppressed(finding),
     })
+}
+
+/// Whether it need not be looked at, by what is said of it.
+pub(crate) fn is_suppressed(finding: &Finding) -> bool {
+    finding.vex.as_ref().is_some_and(VexWord::suppresses)
 }
 
 /// PostgreSQL's text holds every character but NUL, which hostile package files may hold too.

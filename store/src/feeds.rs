@@ -17,7 +17,40 @@ use crate::deltas::Arrival;
 use crate::feed_control::{Fault, State};
 use crate::feed_orders::{self, Order, Task};
 use crate::row::{number, parse, word};
+use crate::vex::published;
 use crate::{Error, Fence, FleetTx, Store, deltas, outbox, quarantine};
+
+/// What a feed publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Advisories, against which packages are held.
+    Advisories,
+    /// What suppliers say of vulnerabilities in their products.
+    Vex,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Advisories, Self::Vex];
+
+    /// What is written in this format.
+    pub fn of_format(format: &str) -> Self {
+        if format == "vex" { Self::Vex } else { Self::Advisories }
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Advisories => "advisories",
+            Self::Vex => "vex",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
 
 /// A feed to be read from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +76,8 @@ pub struct Feed {
     pub source: String,
     /// How it is written.
     pub format: String,
+    /// What it publishes.
+    pub kind: Kind,
     /// How often it is read.
     pub interval: Duration,
     /// Older than this, results say so.
@@ -96,6 +131,8 @@ pub struct Feed {
 pub struct Refresh {
     /// The feed.
     pub feed: FeedId,
+    /// What it publishes.
+    pub kind: Kind,
     /// Of the feed's entity.
     pub fence: Fence,
     /// Its number.
@@ -173,24 +210,33 @@ pub struct Finished {
     pub removed: u64,
 }
 
-/// Makes a feed known, again, or changes where and how it is read. Leaves a bell for it.
+/// Makes a feed known, again, or changes where and how it is read. Leaves a bell for it. What it publishes stays of one
+/// kind: what was taken in before would else be taken for the other.
 pub async fn register(tx: &mut FleetTx, feed: &NewFeed) -> Result<Feed, Error> {
-    sqlx::query!(
-        "insert into vuln.feed as f (feed_id, source, format, interval_s, promise_s) values ($1, $2, $3, $4, $5)
+    let kind = Kind::of_format(&feed.format);
+    let done = sqlx::query!(
+        "insert into vuln.feed as f (feed_id, source, format, interval_s, promise_s, kind)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict (feed_id) do update set
              source = excluded.source, format = excluded.format, interval_s = excluded.interval_s,
              promise_s = excluded.promise_s, enabled = true, revision = f.revision + 1, steering = f.steering + 1,
              paused_at = null, pause_reason = null, pinned_at = null, pin_reason = null, pinned = null,
              fault = null, fault_at = null, last_error = null, failures = 0,
-             cursor = case when f.source = excluded.source and f.enabled then f.cursor end",
+             cursor = case when f.source = excluded.source and f.enabled then f.cursor end
+         where f.kind = excluded.kind",
         feed.id.as_str(),
         feed.source,
         feed.format,
         seconds(feed.interval),
         seconds(feed.promise),
+        kind.as_str(),
     )
     .execute(tx.conn())
     .await?;
+    if done.rows_affected() == 0 {
+        let what = format!("{} is a feed of something else than {}", feed.id, kind.as_str());
+        return Err(Error::Conflict { what });
+    }
     outbox::ring(tx, "feed", TenantId::SYSTEM, feed.id.as_str(), Lane::Sweep).await?;
     get(tx, &feed.id).await
 }
@@ -199,6 +245,7 @@ struct Row {
     feed_id: String,
     source: String,
     format: String,
+    kind: String,
     interval_s: i32,
     promise_s: i32,
     enabled: bool,
@@ -232,6 +279,7 @@ impl TryFrom<Row> for Feed {
             id: parse("feed", &row.feed_id)?,
             source: row.source,
             format: row.format,
+            kind: word("feed", &row.kind, Kind::from_word)?,
             interval: Duration::from_secs(number("feed", row.interval_s)?),
             promise: Duration::from_secs(number("feed", row.promise_s)?),
             enabled: row.enabled,
@@ -272,7 +320,8 @@ pub async fn list(tx: &mut FleetTx) -> Result<Vec<Feed>, Error> {
 async fn rows(tx: &mut FleetTx, feed: Option<&FeedId>) -> Result<Vec<Feed>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select feed_id as "feed_id!", source as "source!", format as "format!", interval_s as "interval_s!",
+        r#"select feed_id as "feed_id!", source as "source!", format as "format!",
+                  (select k.kind from vuln.feed k where k.feed_id = n.feed_id) as "kind!", interval_s as "interval_s!",
                   promise_s as "promise_s!", enabled as "enabled!", state as "state!", since as "since!",
                   case state when 'paused' then pause_reason when 'pinned' then pin_reason else last_error end
                       as reason,
@@ -280,7 +329,7 @@ async fn rows(tx: &mut FleetTx, feed: Option<&FeedId>) -> Result<Vec<Feed>, Erro
                   revision as "revision!", done_revision as "done_revision!", refreshing as "refreshing!", cursor,
                   attempted_at, succeeded_at, due_at as "due_at!", due as "due!", late as "late!",
                   failures as "failures!", last_error, advisories as "advisories!", problems as "problems!"
-           from vuln.feed_now where $1::text is null or feed_id = $1 order by feed_id"#,
+           from vuln.feed_now n where $1::text is null or feed_id = $1 order by feed_id"#,
         feed.map(FeedId::as_str),
     )
     .fetch_all(tx.conn())
@@ -328,7 +377,7 @@ pub(crate) async fn start(
                    select from vuln.observation o where o.feed_id = f.feed_id and o.refresh = f.refresh)
                    then null else f.cursor end
            where f.feed_id = $1
-           returning refresh, revision, done_revision, cursor, steering, source, format"#,
+           returning refresh, revision, done_revision, cursor, steering, source, format, kind"#,
         feed.as_str(),
     )
     .fetch_optional(tx.conn())
@@ -339,6 +388,7 @@ pub(crate) async fn start(
     let revision = if order.is_some() { row.done_revision } else { row.revision };
     Ok(Refresh {
         feed: feed.clone(),
+        kind: word("feed", &row.kind, Kind::from_word)?,
         fence,
         number: row.refresh,
         revision,
@@ -350,7 +400,8 @@ pub(crate) async fn start(
 }
 
 /// Takes in a batch (some thousand at once are best): writes a new revision of what differs from the last one, and what
-/// it means. A document that carries what no source may say is refused, and nothing of the batch is kept.
+/// it means. A document that carries what no source may say is refused, as is one of a feed of VEX that is none, and
+/// nothing of the batch is kept.
 pub async fn ingest(store: &Store, refresh: &Refresh, batch: &[Observed]) -> Result<Counts, Error> {
     let mut tx = open(store, refresh).await?;
     let differing = differing(&mut tx, refresh, batch).await?;
@@ -371,15 +422,30 @@ pub async fn ingest(store: &Store, refresh: &Refresh, batch: &[Observed]) -> Res
         arrivals.push(Arrival { advisory_id, revision: last_revision + 1, was_listed, digest, document });
     }
     if !arrivals.is_empty() {
-        let past = deltas::past_of(&mut tx, refresh, &arrivals).await?;
-        let arrivals = Arc::new(arrivals);
-        let meaning = deltas::read(refresh.origin.format.clone(), Arc::clone(&arrivals), past);
-        let origin = origins::number(&mut tx, refresh).await?;
-        observe(&mut tx, refresh, origin, &arrivals).await?;
-        deltas::write(&mut tx, refresh, &meaning.await?).await?;
+        keep(&mut tx, refresh, arrivals).await?;
     }
     tx.commit().await?;
     Ok(counts)
+}
+
+/// Writes new revisions, and what they mean: of advisories how they differ, of VEX by which words they are found.
+async fn keep(tx: &mut FleetTx, refresh: &Refresh, arrivals: Vec<Arrival>) -> Result<(), Error> {
+    let origin = origins::number(tx, refresh).await?;
+    match refresh.kind {
+        Kind::Advisories => {
+            let past = deltas::past_of(tx, refresh, &arrivals).await?;
+            let arrivals = Arc::new(arrivals);
+            let meaning = deltas::read(refresh.origin.format.clone(), Arc::clone(&arrivals), past);
+            observe(tx, refresh, origin, &arrivals).await?;
+            deltas::write(tx, refresh, &meaning.await?).await
+        }
+        Kind::Vex => {
+            let arrivals = Arc::new(arrivals);
+            let summaries = published::read(Arc::clone(&arrivals));
+            observe(tx, refresh, origin, &arrivals).await?;
+            published::write(tx, refresh, &summaries.await?).await
+        }
+    }
 }
 
 async fn observe(
@@ -539,23 +605,24 @@ async fn bury_unlisted(tx: &mut FleetTx, refresh: &Refresh, listed: &[String]) -
     let origin = origins::number(tx, refresh).await?;
     let (ids, revisions): (Vec<String>, Vec<i32>) =
         gone.into_iter().map(|row| (row.advisory_id, row.revision + 1)).unzip();
-    let done = sqlx::query!(
+    sqlx::query!(
         "with removed as (
              insert into vuln.observation (feed_id, advisory_id, revision, refresh, digest, document, origin)
              select $1, r.advisory_id, r.revision, $2, '', null, $5
              from unnest($3::text[], $4::int[]) as r(advisory_id, revision)
              returning advisory_id, revision)
          insert into vuln.difference (feed_id, refresh, advisory_id, revision, kind, parts)
-         select $1, $2, advisory_id, revision, 'removed', '{}' from removed",
+         select $1, $2, advisory_id, revision, 'removed', '{}' from removed where $6",
         refresh.feed.as_str(),
         refresh.number,
         &ids,
         &revisions,
         origin,
+        refresh.kind == Kind::Advisories,
     )
     .execute(tx.conn())
     .await?;
-    Ok(done.rows_affected())
+    Ok(ids.len() as u64)
 }
 
 /// What a refresh has written: added, changed, removed. Counted from the rows, because an interrupted refresh has

@@ -19,6 +19,7 @@ pub mod feeds;
 pub mod findings;
 pub mod images;
 pub mod impact;
+pub mod issuers;
 pub mod jobs;
 pub mod lanes;
 pub mod layers;
@@ -39,6 +40,7 @@ pub mod tenants;
 pub mod tokens;
 mod tx;
 pub mod verdicts;
+pub mod vex;
 pub mod webhooks;
 pub mod work;
 

@@ -41,6 +41,7 @@ async fn called(tx: &mut FleetTx, names: &[String], at: SnapshotId) -> Result<Ve
                select feed_id, advisory_id from vuln.alias where name = any ($1)
                union
                select f.feed_id, n.name from vuln.feed f cross join unnest($1::text[]) as n(name)
+               where f.kind = 'advisories'
                order by 1, 2 limit $3)
            select n.feed_id as "feed_id!", n.advisory_id as "advisory_id!", o.revision as "revision!"
            from named n

@@ -134,7 +134,7 @@ pub async fn revisions(tx: &mut FleetTx, asked: &[Asked]) -> Result<Vec<Revision
 }
 
 /// The revisions of the advisories with this id, by feed, the newest first, that counted as of a snapshot. Of each
-/// feed at most `limit`; only the newest comes with its document.
+/// feed at most `limit`; only the newest comes with its document. VEX is no advisory.
 pub async fn history(
     tx: &mut FleetTx,
     advisory_id: &str,
@@ -153,6 +153,7 @@ pub async fn history(
                where o.feed_id = f.feed_id and o.advisory_id = $1 and s.snapshot_id <= $2
                order by o.revision desc limit $3) o
            join vuln.origin g on g.feed_id = o.feed_id and g.origin = o.origin
+           where f.kind = 'advisories'
            order by o.feed_id, o.revision desc"#,
         advisory_id,
         at.0,

@@ -24,8 +24,10 @@ pub struct Verdict {
     pub findings_digest: Digest,
     /// Digest of the SBOM it was made from.
     pub sbom_digest: Digest,
-    /// How many findings of each severity, as in `Severity::ALL`.
+    /// How many findings of each severity, as in `Severity::ALL`; without those that are suppressed.
     pub counts: Vec<(Severity, u32)>,
+    /// How many findings VEX suppresses.
+    pub suppressed: u32,
     /// Why it was made; none for versions of long ago, which kept no findings either.
     pub cause: Option<Cause>,
     /// How many changes of each kind it brought against the version before; none of those that it brought none of.
@@ -63,7 +65,8 @@ pub async fn list(
 ) -> Result<Vec<Verdict>, Error> {
     let tenant = tx.tenant().as_uuid();
     let rows = sqlx::query!(
-        r#"select version, revision, snapshot_id, coverage, findings_digest, sbom_digest, counts, cause, at,
+        r#"select version, revision, snapshot_id, coverage, findings_digest, sbom_digest, counts, suppressed, cause,
+                  at,
                   (select coalesce(jsonb_object_agg(kind, number), '{}')
                    from (select c ->> 0 as kind, count(*) as number from jsonb_array_elements(changes) c group by 1) k)
                       as "changes!"
@@ -88,6 +91,7 @@ pub async fn list(
                 findings_digest: parse("verdict", &r.findings_digest)?,
                 sbom_digest: parse("verdict", &r.sbom_digest)?,
                 counts: counts(&r.counts)?,
+                suppressed: number("verdict", r.suppressed)?,
                 cause: r.cause.as_ref().map(read_cause).transpose()?,
                 changes: change_counts(&r.changes)?,
                 at: r.at,

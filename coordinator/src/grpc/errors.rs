@@ -118,6 +118,7 @@ impl From<store::Error> for Refusal {
             Error::MissingBlob { digest } => refuse(ErrorReason::BlobMissing)
                 .saying(format!("blob {digest} was not uploaded"))
                 .precondition("BLOB", digest, "it was not uploaded"),
+            Error::AlreadyExists { .. } => refuse(ErrorReason::RequestInvalid).saying(&error),
             Error::Conflict { what } => refuse(ErrorReason::RequestInvalid).saying(what),
             Error::WrongContent { expected, found } => {
                 refuse(ErrorReason::BlobDigestMismatch).with("expected", expected).with("found", found)

@@ -12,6 +12,7 @@ mod matching;
 mod product;
 mod score;
 pub mod signature;
+pub mod summary;
 pub mod trust;
 mod versions;
 
@@ -27,6 +28,7 @@ pub use limits::Limits;
 pub use matching::{Difference, NearMiss, Precision, Sides, Subject};
 pub use product::{Identity, Package, Product};
 pub use score::{FRESHNESS_MIN, HALF_LIFE_DAYS};
+pub use summary::Summary;
 pub use versions::Versions;
 
 /// What one issuer says in one document, in one version of it.

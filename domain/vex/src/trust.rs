@@ -3,7 +3,11 @@
 //! A signature by a key of an issuer makes a statement that issuer's. Without one it is the word of whoever the
 //! document names, which anybody can write: such a voice never stands in for, nor overrules by date, a signed one.
 
+mod changes;
+
 use time::OffsetDateTime;
+
+pub use changes::{Entry, IssuerChange, IssuerChangeKind, Refused, Register, Scope, fold};
 
 use crate::Document;
 use crate::signature::{Key, Signature};

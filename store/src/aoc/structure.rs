@@ -4,8 +4,20 @@ use super::{Rule, Violation};
 use crate::{Error, Store};
 
 /// Tables that only ever grow.
-const APPEND_ONLY: [&str; 5] =
-    ["vuln.observation", "vuln.snapshot", "vuln.origin", "vuln.difference", "vuln.alias"];
+const APPEND_ONLY: [&str; 12] = [
+    "vuln.observation",
+    "vuln.snapshot",
+    "vuln.origin",
+    "vuln.difference",
+    "vuln.alias",
+    "vex.published",
+    "vex.mention",
+    "vex.content",
+    "vex.content_name",
+    "vex.attachment",
+    "vex.detachment",
+    "vex.issuer_change",
+];
 
 /// Checks everything but the documents themselves.
 pub async fn structure(store: &Store) -> Result<Vec<Violation>, Error> {
@@ -23,14 +35,15 @@ async fn snapshots(store: &Store) -> Result<Vec<Violation>, Error> {
     let violation = |id: i64, what: String| Violation::new(Rule::Snapshots, format!("snapshot {id}"), what);
     let mut found = Vec::new();
     for row in rows {
-        match (row.feed_id, row.counted, row.stored) {
-            (Some(_), counted, stored) if counted == stored => {}
-            (Some(feed), counted, stored) => found.push(violation(
-                row.snapshot_id,
-                format!("{counted} revisions of {feed} were counted, {stored} are there"),
-            )),
-            (None, ..) => found.push(violation(row.snapshot_id, "it is not there".to_owned())),
-        }
+        let what = match (row.feed_id, row.counted, row.stored) {
+            _ if !row.is_there => "it is not there".to_owned(),
+            (_, counted, stored) if counted == stored => continue,
+            (Some(feed), counted, stored) => {
+                format!("{counted} revisions of {feed} were counted, {stored} are there")
+            }
+            (None, _, stored) => format!("no feed made it, and {stored} changes are there instead of one"),
+        };
+        found.push(violation(row.snapshot_id, what));
     }
     Ok(found)
 }

@@ -102,9 +102,10 @@ pub async fn take_changes(
     sqlx::query!(
         "insert into scheduler.run (run_id, kind, cause, after_snapshot, until_snapshot, observed_at)
          select $1, $2,
-                left('changes of ' || coalesce(string_agg(distinct s.feed_id, ', ' order by s.feed_id), 'no feed'), 500),
+                left('changes of ' || coalesce(string_agg(distinct w.what, ', ' order by w.what), 'no feed'), 500),
                 $3, $4, max(s.at)
-         from vuln.snapshot s where s.snapshot_id > $3 and s.snapshot_id <= $4",
+         from vuln.snapshot s cross join lateral (select coalesce(s.feed_id, 'documents and issuers of VEX')) as w(what)
+         where s.snapshot_id > $3 and s.snapshot_id <= $4",
         id,
         RunKind::Delta.as_str(),
         after.0,

@@ -21,6 +21,8 @@ const SHARED: &[&str] = &[
     "scheduler.cursor",
     "scheduler.run",
     "scheduler.schedule",
+    "vex.mention",
+    "vex.published",
     "vuln.alias",
     "vuln.difference",
     "vuln.feed",
@@ -42,7 +44,7 @@ async fn tenant_tables(owner: &PgPool) -> Vec<String> {
         owner,
         "select table_schema || '.' || table_name from information_schema.columns
          where column_name = 'tenant_id' and table_schema in
-             ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler') order by 1",
+             ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler', 'vex') order by 1",
     )
     .await
 }
@@ -69,6 +71,9 @@ async fn fill(world: &World, tenant: TenantId, generation: i64) {
     requests::remember(&mut tx, "PutImage", request, b"hash", b"answer").await.unwrap();
     tx.commit().await.unwrap();
     crate::runs::sweep_of(world, fence, tenant).await;
+    let attached = crate::vex::attach(world, tenant, &crate::vex::document("d", "1", &["CVE-1"]), &[]).await;
+    crate::vex::detach(world, tenant, attached.id).await;
+    crate::issuers::create(world, tenant, "us", &["Us"]).await;
 }
 
 #[sqlx::test]
@@ -80,7 +85,7 @@ async fn no_tenant_reads_or_writes_a_row_of_another_in_any_table(owner: PgPool) 
     let app = app_pool(&world).await;
 
     let tables = tenant_tables(&world.owner).await;
-    assert!(tables.len() >= 16, "{tables:?}");
+    assert!(tables.len() >= 21, "{tables:?}");
     for table in tables {
         let theirs: serde_json::Value = sqlx::query(AssertSqlSafe(format!(
             "select to_jsonb(t) from {table} t where tenant_id = '{b}' limit 1"
@@ -157,7 +162,7 @@ async fn every_table_is_walled_in_or_known_to_be_shared(owner: PgPool) {
     let open = texts(
         &owner,
         "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where c.relkind in ('r', 'p') and n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler')
+         where c.relkind in ('r', 'p') and n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler', 'vex')
            and not (c.relrowsecurity and c.relforcerowsecurity
                     and exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'own_tenant'))
          order by 1",
@@ -191,7 +196,7 @@ async fn nothing_runs_with_the_owners_rights_but_what_is_listed(owner: PgPool) {
     let definers = texts(
         &owner,
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler') and p.prosecdef order by 1",
+         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler', 'vex') and p.prosecdef order by 1",
     )
     .await;
     assert_eq!(
@@ -201,13 +206,14 @@ async fn nothing_runs_with_the_owners_rights_but_what_is_listed(owner: PgPool) {
             "cluster.fence(integer,bigint)",
             "cluster.is_live(bigint)",
             "cluster.node_name(bigint)",
-            "scanner.index_image(text,smallint,bytea[],bytea[],integer[],bigint[])"
+            "scanner.index_image(text,smallint,bytea[],bytea[],integer[],bigint[])",
+            "vex.next_snapshot()"
         ]
     );
     let loose = texts(
         &owner,
         "select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler')
+         where n.nspname in ('authority', 'scanner', 'vuln', 'cluster', 'orchestrator', 'scheduler', 'vex')
            and (p.prosecdef and p.proconfig is null
                 or has_function_privilege('starling_app', p.oid, 'execute'))",
     )

@@ -109,6 +109,12 @@ impl Key {
             && self.revoked_at.is_none_or(|revoked| at < revoked)
     }
 
+    /// Whether it may not sign any more at this moment; one whose time has not come is not over.
+    pub fn is_over(&self, at: OffsetDateTime) -> bool {
+        self.valid_until.is_some_and(|until| until < at)
+            || self.revoked_at.is_some_and(|revoked| revoked <= at)
+    }
+
     /// Whether it made this signature of the message.
     pub(super) fn verify(&self, message: &[u8], mark: &Mark, at: OffsetDateTime) -> Result<(), &'static str> {
         if !self.is_valid_at(at) {
