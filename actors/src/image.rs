@@ -75,6 +75,7 @@ struct Found {
 impl Found {
     fn of(mut evaluation: evaluation::Evaluation) -> Self {
         evaluation.findings.sort(); // The order of a verdict.
+        evaluation.gaps = evaluation::coverage::told(evaluation.gaps);
         let digest = evaluation::findings_digest(&evaluation.findings);
         Self { evaluation, digest }
     }
@@ -155,6 +156,7 @@ impl Image {
             sbom: inputs.sbom_digest,
             snapshot: newest.id,
             coverage: found.evaluation.coverage,
+            gaps: Some(found.evaluation.gaps.clone()),
             findings: found.digest.clone(),
         };
         let Succession { before, cause, changes } =
@@ -169,6 +171,7 @@ impl Image {
             revision: inputs.revision,
             snapshot: newest.id,
             coverage: found.evaluation.coverage,
+            gaps: found.evaluation.gaps,
             findings_digest: found.digest,
             findings: found.evaluation.findings,
             before,

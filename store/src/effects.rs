@@ -2,7 +2,7 @@
 //! compare-and-set. A batch is one statement and one commit, and one refused effect does not disturb the others.
 
 use evaluation::{Cause, Change};
-use model::{Coverage, Digest, Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
+use model::{Coverage, Digest, Finding, Gap, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::evaluations::Before;
 use crate::facts::{given, is_suppressed};
 use crate::row::number;
 use crate::verdicts::cause_row;
-use crate::{Error, Fence, Store, TenantTx};
+use crate::{Error, Fence, Store, TenantTx, gaps};
 
 /// One durable change by an entity.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,8 @@ pub enum Effect {
 }
 
 /// What an evaluation found. `Stale` when the image's revision or its last verdict has moved on, or a newer snapshot was
-/// read. A verdict is written only where coverage or findings differ from the last one; the jobs end `done` either way.
+/// read. A verdict is written only where coverage, its gaps or findings differ from the last one; the jobs end `done`
+/// either way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// Whose image.
@@ -77,6 +78,8 @@ pub struct Evaluation {
     pub snapshot: SnapshotId,
     /// How far it can be trusted.
     pub coverage: Coverage,
+    /// Why no further, as [`evaluation::coverage::told`] tells it.
+    pub gaps: Vec<Gap>,
     /// Digest of the findings in canonical form.
     pub findings_digest: Digest,
     /// In any order.
@@ -263,6 +266,7 @@ fn body(e: &Evaluation) -> Value {
         "revision": e.revision,
         "snapshot": e.snapshot.0,
         "coverage": e.coverage.as_str(),
+        "gaps": gaps::rows(&e.gaps),
         "findings_digest": e.findings_digest.as_str(),
         "counts": Severity::ALL.map(count),
         "suppressed": e.findings.len() - shown().count(),

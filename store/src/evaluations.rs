@@ -7,7 +7,7 @@ use model::{Coverage, Digest, Finding, ImageDigest, SnapshotId};
 
 use crate::facts::{finding, raw};
 use crate::row::{number, parse, word};
-use crate::{Error, TenantTx};
+use crate::{Error, TenantTx, gaps};
 
 /// What an evaluation of an image reads, as of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub async fn inputs(tx: &mut TenantTx, image: &ImageDigest) -> Result<Inputs, Er
     let tenant = tx.tenant().as_uuid();
     let row = sqlx::query!(
         r#"select i.revision, s.digest, s.document, i.last_verdict, v.snapshot_id as "snapshot_id?",
-                  v.coverage as "coverage?", v.findings_digest as "findings_digest?", v.sbom_digest as "sbom_digest?",
+                  v.coverage as "coverage?", v.gaps, v.findings_digest as "findings_digest?", v.sbom_digest as "sbom_digest?",
                   v.facts is not null as "keeps_findings!"
            from scanner.image i join scanner.sbom s on s.tenant_id = i.tenant_id and s.digest = i.sbom_digest
            left join scanner.verdict v
@@ -77,6 +77,7 @@ pub async fn inputs(tx: &mut TenantTx, image: &ImageDigest) -> Result<Inputs, Er
                 sbom: parse("verdict", &sbom)?,
                 snapshot: SnapshotId(snapshot),
                 coverage: word("verdict", &coverage, Coverage::from_word)?,
+                gaps: gaps::read(row.gaps.as_ref())?,
                 findings: parse("verdict", &findings)?,
             },
             keeps_findings: row.keeps_findings,

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::row::{number, parse, word};
-use crate::{Error, FleetTx, TenantTx};
+use crate::{Error, FleetTx, TenantTx, gaps};
 
 /// Numbers that are asked for in one query: PostgreSQL compares each with each of an image's where it must look twice.
 const AT_ONCE: usize = 512;
@@ -477,7 +477,7 @@ pub async fn kept(
 ) -> Result<Option<(Kept, Vec<u8>)>, Error> {
     let tenant = tx.tenant().as_uuid();
     let row = sqlx::query!(
-        "select v.findings_digest, v.coverage, s.document
+        "select v.findings_digest, v.coverage, v.gaps, s.document
          from scanner.image i
          join scanner.verdict v
            on v.tenant_id = i.tenant_id and v.image_digest = i.digest and v.version = i.last_verdict
@@ -493,5 +493,5 @@ pub async fn kept(
     let Some(row) = row else { return Ok(None) };
     let findings = parse("verdict", &row.findings_digest)?;
     let coverage = word("verdict", &row.coverage, Coverage::from_word)?;
-    Ok(Some((Kept { findings, coverage }, row.document)))
+    Ok(Some((Kept { findings, coverage, gaps: gaps::read(row.gaps.as_ref())? }, row.document)))
 }

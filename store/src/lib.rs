@@ -17,6 +17,7 @@ pub mod feed_control;
 pub mod feed_orders;
 pub mod feeds;
 pub mod findings;
+mod gaps;
 pub mod images;
 pub mod impact;
 pub mod issuers;

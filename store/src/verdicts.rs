@@ -1,13 +1,13 @@
 //! The verdicts on an image, every version of them: what each was made from, why, and what it changed.
 
 use evaluation::{Cause, CauseKind, ChangeKind, RevisedAdvisory};
-use model::{Coverage, Digest, Finding, ImageDigest, Severity, SnapshotId};
+use model::{Coverage, Digest, Finding, Gap, ImageDigest, Severity, SnapshotId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::facts::finding;
 use crate::row::{number, parse, word};
-use crate::{Error, TenantTx};
+use crate::{Error, TenantTx, gaps};
 
 /// A verdict on an image. Append-only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Verdict {
     pub snapshot: SnapshotId,
     /// How far it can be trusted.
     pub coverage: Coverage,
+    /// Why no further, by what was read when it was made; not kept with versions of before.
+    pub gaps: Option<Vec<Gap>>,
     /// Digest of the findings in canonical form.
     pub findings_digest: Digest,
     /// Digest of the SBOM it was made from.
@@ -65,8 +67,8 @@ pub async fn list(
 ) -> Result<Vec<Verdict>, Error> {
     let tenant = tx.tenant().as_uuid();
     let rows = sqlx::query!(
-        r#"select version, revision, snapshot_id, coverage, findings_digest, sbom_digest, counts, suppressed, cause,
-                  at,
+        r#"select version, revision, snapshot_id, coverage, gaps, findings_digest, sbom_digest, counts, suppressed,
+                  cause, at,
                   (select coalesce(jsonb_object_agg(kind, number), '{}')
                    from (select c ->> 0 as kind, count(*) as number from jsonb_array_elements(changes) c group by 1) k)
                       as "changes!"
@@ -88,6 +90,7 @@ pub async fn list(
                 revision: r.revision,
                 snapshot: SnapshotId(r.snapshot_id),
                 coverage: word("verdict", &r.coverage, Coverage::from_word)?,
+                gaps: gaps::read(r.gaps.as_ref())?,
                 findings_digest: parse("verdict", &r.findings_digest)?,
                 sbom_digest: parse("verdict", &r.sbom_digest)?,
                 counts: counts(&r.counts)?,

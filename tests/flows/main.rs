@@ -21,6 +21,7 @@ mod scan;
 mod scheduler;
 mod shared_layers;
 mod tenants;
+mod trust;
 mod verdicts;
 mod watch;
 mod webhooks;

@@ -60,7 +60,7 @@ pub const ALWAYS: [Invariant; 14] = [
         "verdicts are numbered without a gap, and each differs from the one before",
         "select concat_ws(' ', image_digest, version) from (
              select *, row_number() over life as number,
-                    lag((findings_digest, coverage)) over life = (findings_digest, coverage) as same
+                    lag((findings_digest, coverage, gaps)) over life = (findings_digest, coverage, gaps) as same
              from scanner.verdict window life as (partition by tenant_id, image_digest order by version)) v
          where version <> number or same",
     ),

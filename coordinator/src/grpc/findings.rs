@@ -132,7 +132,7 @@ impl Findings {
             latest_snapshot: latest.0,
             feeds: feeds.iter().filter(|feed| feed.enabled).map(|feed| feed_message(feed, now)).collect(),
             problems: problems(&sbom),
-            gaps: image::gaps(verdict.coverage, &sbom, &feeds, now),
+            gaps: image::gaps(&verdict, &sbom, &feeds, now),
             distro: image::distro(&sbom, now),
             ..verdict_message(&image, &verdict)
         })

@@ -1,6 +1,6 @@
 //! Why there is another verdict: which of the things that an evaluation reads have changed since the one before.
 
-use model::{Coverage, Digest, FeedId, SnapshotId};
+use model::{Coverage, Digest, FeedId, Gap, SnapshotId};
 
 /// Something that an evaluation reads, and that has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +48,8 @@ pub struct Basis {
     pub snapshot: SnapshotId,
     /// How far the result can be trusted.
     pub coverage: Coverage,
+    /// Why no further, as [`coverage::told`](crate::coverage::told) tells it; not known of verdicts of before.
+    pub gaps: Option<Vec<Gap>>,
     /// Names the findings.
     pub findings: Digest,
 }
@@ -97,10 +99,14 @@ fn kinds(before: Option<&Basis>, now: &Basis, some_revised: bool) -> Vec<CauseKi
     let other_findings = before.findings != now.findings;
     // With another SBOM too, advisories have a part in it only where some of them are known to say something else.
     let advisories = other_findings && before.snapshot != now.snapshot && (some_revised || !other_sbom);
+    // Another SBOM has gaps of its own; of the same one they come of what feeds speak of.
+    let is_known = before.gaps.is_some() && now.gaps.is_some();
+    let other_gaps =
+        is_known && before.gaps != now.gaps && !other_sbom && before.snapshot != now.snapshot;
     let mut kinds = Vec::new();
     kinds.extend(other_sbom.then_some(CauseKind::Scan));
     kinds.extend(advisories.then_some(CauseKind::Advisories));
-    kinds.extend((before.coverage != now.coverage).then_some(CauseKind::Coverage));
+    kinds.extend((before.coverage != now.coverage || other_gaps).then_some(CauseKind::Coverage));
     if kinds.is_empty() {
         kinds.push(CauseKind::Engine);
     }
@@ -109,9 +115,12 @@ fn kinds(before: Option<&Basis>, now: &Basis, some_revised: bool) -> Vec<CauseKi
 
 #[cfg(test)]
 mod tests {
+    use model::GapKind;
+
     use super::*;
 
-    /// `sbom snapshot coverage findings`
+    /// `sbom snapshot coverage findings`, and the ecosystem that no feed speaks of, where there is one or `?` where
+    /// that was not kept.
     fn basis(text: &str) -> Basis {
         let words: Vec<&str> = text.split_whitespace().collect();
         Basis {
@@ -119,6 +128,10 @@ mod tests {
             snapshot: SnapshotId(words[1].parse().unwrap()),
             coverage: Coverage::from_word(words[2]).unwrap(),
             findings: Digest::of(words[3].as_bytes()),
+            gaps: match words.get(4) {
+                Some(&"?") => None,
+                missing => Some(missing.map(|place| Gap::new(GapKind::MissingFeed, *place, "w")).into_iter().collect()),
+            },
         }
     }
 
@@ -155,6 +168,17 @@ mod tests {
     #[test]
     fn the_same_inputs_with_another_result_are_another_engine() {
         check("s 1 complete f", "s 1 complete g", 0, &["engine"]);
+        check("s 1 partial f npm", "s 1 partial f deb", 0, &["engine"]);
+    }
+
+    #[test]
+    fn other_reasons_why_it_is_not_to_be_trusted_are_another_coverage() {
+        check("s 1 partial f npm", "s 2 partial f deb", 0, &["coverage"]);
+        check("s 1 partial f npm", "s 2 partial g deb", 1, &["advisories", "coverage"]);
+        check("s 1 partial f npm", "s 2 partial g npm", 1, &["advisories"]);
+        check("s 1 partial f npm", "t 2 partial f deb", 0, &["scan"]);
+        check("s 1 partial f ?", "s 2 partial g deb", 1, &["advisories"]);
+        check("s 1 partial f ?", "s 2 partial f deb", 0, &["engine"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How far a result can be trusted: a silent feed and an unread layer are not a clean image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use advisory::{Ecosystem, lifecycle};
@@ -8,6 +8,9 @@ use model::{Component, Coverage, Distro, Gap, GapKind, PackageKind, Sbom, ThirdP
 
 use crate::Index;
 use crate::matching::ecosystem_of;
+
+/// Gaps of one state that are told and kept; whoever has more has trouble enough.
+pub const GAPS_MAX: usize = 100;
 
 /// Adds what is missing to `gaps`, and says what all of them come to.
 pub(crate) fn assess(sbom: &Sbom, index: &Index, gaps: &mut BTreeSet<Gap>) -> Coverage {
@@ -33,6 +36,18 @@ pub fn of_image(sbom: &Sbom) -> Vec<Gap> {
 /// What of the image could not be read when its SBOM was made.
 pub fn unread(sbom: &Sbom) -> impl Iterator<Item = Gap> {
     sbom.problems.iter().map(|p| Gap::new(GapKind::PartialScan, p.place.as_str(), p.what.as_str()))
+}
+
+/// The first gaps of each state, each once and in their order.
+pub fn told(gaps: impl IntoIterator<Item = Gap>) -> Vec<Gap> {
+    let sorted: BTreeSet<Gap> = gaps.into_iter().collect();
+    let mut told: BTreeMap<GapKind, usize> = BTreeMap::new();
+    let is_told = |gap: &Gap| {
+        let number = told.entry(gap.kind).or_default();
+        *number += 1;
+        *number <= GAPS_MAX
+    };
+    sorted.into_iter().filter(is_told).collect()
 }
 
 /// The distribution, when nobody cares for it any more on this day, written `2026-11-26`.
@@ -138,4 +153,19 @@ fn third_party(ThirdParty { place, supplier, packages }: &ThirdParty) -> Gap {
         }
     };
     Gap::new(GapKind::ThirdParty, place.as_str(), what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_state_the_first_are_told_and_no_state_is_lost() {
+        let gap = |kind, number: usize| Gap::new(kind, format!("{number:04}"), "what");
+        let many = (0..GAPS_MAX + 7).rev().map(|number| gap(GapKind::PartialScan, number));
+        let told = told(many.chain([gap(GapKind::MissingFeed, 1), gap(GapKind::MissingFeed, 1)]));
+        assert_eq!(told.len(), GAPS_MAX + 1);
+        assert_eq!(told[0], gap(GapKind::MissingFeed, 1));
+        assert_eq!(told[GAPS_MAX], gap(GapKind::PartialScan, GAPS_MAX - 1));
+    }
 }

@@ -155,6 +155,7 @@ impl World {
             sbom: inputs.sbom_digest,
             snapshot: evaluation.snapshot,
             coverage: evaluation.coverage,
+            gaps: Some(evaluation.gaps.clone()),
             findings: evaluation.findings_digest.clone(),
         };
         evaluation.cause = Cause::of(Some(&last.basis), &now, vec![]);
@@ -261,6 +262,7 @@ pub(crate) fn evaluation(
         revision,
         snapshot: SnapshotId(0),
         coverage: Coverage::Complete,
+        gaps: vec![],
         findings_digest: findings_digest(&(0..findings).map(finding).collect::<Vec<_>>()),
         findings: (0..findings).map(finding).collect(),
         before: Before::default(),

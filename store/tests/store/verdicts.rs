@@ -1,7 +1,7 @@
 //! Verdicts keep what they found, why they were made and what they changed, and cost what differs.
 
 use ::evaluation::{Cause, CauseKind, ChangeKind, RevisedAdvisory, findings_digest};
-use model::{Coverage, Finding, ImageDigest, Severity, SnapshotId, TenantId};
+use model::{Coverage, Finding, Gap, GapKind, ImageDigest, Severity, SnapshotId, TenantId};
 use sqlx::PgPool;
 use store::effects::{self, Effect, Evaluation, SavedVerdict};
 use store::evaluations::Before;
@@ -180,6 +180,43 @@ async fn a_verdict_follows_the_one_it_was_compared_with_and_goes_to_no_older_sna
     let older = scene.world.following(scene.found(&image, 8, &[finding(3)])).await;
     assert!(matches!(scene.save(older).await, Err(Error::Stale { entity: "image" })));
     assert_eq!(scene.rows().await, (3, 2));
+}
+
+#[sqlx::test]
+async fn a_verdict_keeps_why_it_is_not_to_be_trusted_and_other_reasons_make_another_one(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    let image = scene.scanned("x").await;
+    let partial = |snapshot, gaps: &[Gap]| Evaluation {
+        coverage: Coverage::Partial,
+        gaps: gaps.to_vec(),
+        ..scene.found(&image, snapshot, &[finding(0), finding(1)])
+    };
+    let gap = |kind, place: &str| Gap::new(kind, place, "nobody speaks of it");
+    let (npm, part) = (gap(GapKind::MissingFeed, "npm"), gap(GapKind::PartialScan, "a"));
+    let follow = async |evaluation| {
+        let evaluation = scene.world.following(evaluation).await;
+        scene.save(evaluation).await.unwrap()
+    };
+    assert_eq!(follow(partial(1, &[npm.clone(), part.clone()])).await, SavedVerdict { version: 2, changed: true });
+    assert_eq!(follow(partial(2, &[npm.clone(), part.clone()])).await, SavedVerdict { version: 2, changed: false });
+    assert_eq!(follow(partial(3, std::slice::from_ref(&part))).await, SavedVerdict { version: 3, changed: true });
+    assert_eq!(scene.rows().await.0, 2, "the findings are the same");
+
+    let mut tx = scene.world.store.tenant(scene.tenant).await.unwrap();
+    let kept = verdicts::list(&mut tx, &image, Range::default(), 9).await.unwrap();
+    let gaps: Vec<_> = kept.iter().map(|verdict| verdict.gaps.clone()).collect();
+    assert_eq!(gaps, [Some(vec![part.clone()]), Some(vec![npm, part.clone()]), Some(vec![])]);
+    let cause = kept[0].cause.as_ref().map(|cause| cause.kinds.clone());
+    assert_eq!(cause, Some(vec![CauseKind::Coverage]));
+    let last = store::evaluations::inputs(&mut tx, &image).await.unwrap().last.unwrap();
+    assert_eq!(last.basis.gaps, Some(vec![part]));
+    drop(tx);
+
+    // One of before they were kept.
+    let forget = "set session_replication_role = replica; update scanner.verdict set gaps = null where version = 3";
+    scene.world.sql(&format!("{forget}; set session_replication_role = origin")).await;
+    let mut tx = scene.world.store.tenant(scene.tenant).await.unwrap();
+    assert_eq!(verdicts::last(&mut tx, &image).await.unwrap().unwrap().gaps, None);
 }
 
 #[sqlx::test]

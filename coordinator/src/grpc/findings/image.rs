@@ -1,22 +1,18 @@
 //! What the SBOM of a verdict adds to it: where components are, who brought them, what it is built on, and what of all
 //! that keeps the result from being trusted.
 
-use std::collections::BTreeMap;
-
 use advisory::lifecycle;
-use evaluation::coverage::{ended, late, of_image, unread};
+use evaluation::coverage::{ended, late, of_image, told, unread};
 use model::{Coverage, Finding, Gap, GapKind, Location, Sbom};
 use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1 as wire;
 use store::feeds::Feed;
+use store::verdicts::Verdict;
 use time::OffsetDateTime;
 
 use super::super::convert;
 use super::super::errors::{Refusal, refuse};
 use super::super::feeds::age;
-
-/// Gaps of one state that are told; whoever has more has trouble enough.
-const GAPS_MAX: usize = 100;
 
 /// A stored SBOM.
 pub(super) fn read(document: &[u8]) -> Result<Sbom, Refusal> {
@@ -37,28 +33,24 @@ pub(super) fn place(message: &mut wire::Finding, finding: &Finding, sbom: &Sbom)
     message.locations = locations.into_iter().map(location).collect();
 }
 
-/// What the verdict lacks: that there were no feeds when it was made, what the image lacks by itself, and what time has
-/// done since. Ecosystems that no feed spoke of are not kept with a verdict; its coverage says that there were some.
-pub(super) fn gaps(coverage: Coverage, sbom: &Sbom, feeds: &[Feed], now: OffsetDateTime) -> Vec<wire::Gap> {
+/// What the verdict lacks: what was kept with it, what of the image could not be read, and what time has done since.
+pub(super) fn gaps(verdict: &Verdict, sbom: &Sbom, feeds: &[Feed], now: OffsetDateTime) -> Vec<wire::Gap> {
     let today = now.date().to_string();
-    let none = Gap::new(GapKind::NoFeeds, "feeds", "no advisory was read when it was evaluated");
-    let none = (coverage == Coverage::Provisional).then_some(none);
+    let kept = verdict.gaps.clone().unwrap_or_else(|| guessed(verdict.coverage, sbom));
     let over = sbom.distro.iter().filter_map(|distro| ended(distro, &today));
     let late = feeds.iter().filter(|feed| feed.late && feed.enabled);
     let late = late.filter_map(|feed| late_feed(feed, now));
-    let mut gaps = of_image(sbom);
-    gaps.extend(none.into_iter().chain(unread(sbom)).chain(over).chain(late));
-    gaps.sort();
-    gaps.dedup();
-    let mut told: BTreeMap<GapKind, usize> = BTreeMap::new();
-    gaps.retain(|gap| {
-        let number = told.entry(gap.kind).or_default();
-        *number += 1;
-        *number <= GAPS_MAX
-    });
     let message =
         |Gap { kind, place, what }: Gap| wire::Gap { state: convert::gap_kind(kind).into(), place, what };
-    gaps.into_iter().map(message).collect()
+    told(kept.into_iter().chain(unread(sbom)).chain(over).chain(late)).into_iter().map(message).collect()
+}
+
+/// As much as can be told of a verdict that was made before they were kept: that there were no feeds, and what the image
+/// lacks by itself. Of ecosystems that no feed spoke of its coverage says only that there were some.
+fn guessed(coverage: Coverage, sbom: &Sbom) -> Vec<Gap> {
+    let none = Gap::new(GapKind::NoFeeds, "feeds", "no advisory was read when it was evaluated");
+    let none = (coverage == Coverage::Provisional).then_some(none);
+    of_image(sbom).into_iter().chain(none).collect()
 }
 
 fn late_feed(feed: &Feed, now: OffsetDateTime) -> Option<Gap> {

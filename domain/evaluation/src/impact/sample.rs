@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use model::{Coverage, Digest};
+use model::{Coverage, Digest, Gap};
 
-use crate::Evaluation;
-use crate::findings_digest;
+use crate::{Evaluation, coverage, findings_digest};
 
 /// Chooses up to so many of the places from 1 to `last`, by a seed: the same ones for the same seed.
 pub fn sampled(seed: u64, last: i32, count: u32) -> BTreeSet<i32> {
@@ -31,6 +30,8 @@ pub struct Kept {
     pub findings: Digest,
     /// How far they could be trusted.
     pub coverage: Coverage,
+    /// Why no further; not kept with verdicts of before.
+    pub gaps: Option<Vec<Gap>>,
 }
 
 /// What differs between a kept result and the full one of the same advisories: a fault of ours, always.
@@ -44,21 +45,20 @@ pub struct Difference {
 
 /// Holds a kept result against everything matched anew, with the same SBOM and the same advisories.
 pub fn compare(kept: Kept, full: &Evaluation) -> Result<(), Box<Difference>> {
-    let full = Kept { findings: findings_digest(&full.findings), coverage: full.coverage };
+    let gaps = kept.gaps.as_ref().map(|_| coverage::told(full.gaps.clone()));
+    let full = Kept { findings: findings_digest(&full.findings), coverage: full.coverage, gaps };
     if kept == full { Ok(()) } else { Err(Box::new(Difference { kept, full })) }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kept, full } = self;
-        let coverage = |kept: &Kept| kept.coverage.as_str();
-        write!(
-            f,
-            "kept are {} ({}), matching everything gives {} ({})",
-            kept.findings,
-            coverage(kept),
-            full.findings,
-            coverage(full)
-        )
+        let coverage = |kept: &Kept| {
+            let gaps = kept.gaps.as_ref().map_or(0, Vec::len);
+            format!("{}, for {gaps} reasons", kept.coverage.as_str())
+        };
+        let (kept_coverage, full_coverage) = (coverage(kept), coverage(full));
+        let (kept, full) = (&kept.findings, &full.findings);
+        write!(f, "kept are {kept} ({kept_coverage}), matching everything gives {full} ({full_coverage})")
     }
 }
