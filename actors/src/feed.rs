@@ -5,12 +5,14 @@
 //! taken up again by the next one; nothing of it shows before it is finished. The sweeper rings when there is
 //! something to do.
 
+mod catalogue;
 mod orders;
 mod reading;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use advisory::enrichment::Catalogue;
 use advisory::formats::{self, Format};
 use cluster::{EntityContext, EntityFactory};
 use model::FeedId;
@@ -182,6 +184,9 @@ impl Feed {
     }
 
     async fn refresh(&self, feed: &Row, refresh: &Refresh) -> Result<Done, Failure> {
+        if let Some(catalogue) = Catalogue::from_word(&feed.format) {
+            return self.refresh_catalogue(feed, refresh, catalogue).await;
+        }
         let format = Self::format_of(feed)?;
         let whole = feed.whole_age.is_none_or(|age| age >= self.whole_every);
         let opened = self.sources.open(&feed.source, refresh.cursor.as_deref(), whole, format).await?;

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use evaluation::Evaluation;
+use evaluation::{Evaluation, Index};
+use model::Sbom;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::index_cache::IndexedSnapshot;
@@ -52,11 +53,23 @@ impl Places {
         attended: bool,
         then: impl FnOnce(Evaluation) -> T + Send + 'static,
     ) -> Result<Result<T, Unevaluable>, AcquireError> {
+        let evaluate = |sbom: &Sbom, index: &Index| then(evaluation::evaluate(sbom, index));
+        self.look(document, against, attended, evaluate).await
+    }
+
+    /// Looks at a stored SBOM and the advisories of a snapshot in one of the places.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        document: Vec<u8>,
+        against: Arc<IndexedSnapshot>,
+        attended: bool,
+        look: impl FnOnce(&Sbom, &Index) -> T + Send + 'static,
+    ) -> Result<Result<T, Unevaluable>, AcquireError> {
         let _place = self.take(attended).await?;
         let thinking = tokio::task::spawn_blocking(move || {
             let sbom = inventory::sbom::parse(&document)
                 .map_err(|error| Unevaluable::Unreadable(error.to_string()))?;
-            Ok(then(evaluation::evaluate(&sbom, &against.index)))
+            Ok(look(&sbom, &against.index))
         });
         Ok(thinking.await.unwrap_or(Err(Unevaluable::Panicked)))
     }

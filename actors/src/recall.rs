@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use evaluation::Evaluation;
-use model::{Digest, SnapshotId};
+use evaluation::{Evaluation, Explanation, Index};
+use model::{Digest, Sbom, SnapshotId};
 
 use crate::Deps;
 use crate::index_cache::{IndexCache, IndexError};
@@ -46,5 +46,18 @@ impl Recall {
         let digest = |found: Evaluation| evaluation::findings_digest(&found.findings);
         let found = self.places.evaluate(document, then, true, digest).await;
         found.map_err(|_| RecallError::Leaving)?.map_err(|error| RecallError::Sbom(error.to_string()))
+    }
+
+    /// Why a vulnerability holds for these components by this snapshot, or why it does not.
+    pub async fn explain(
+        &self,
+        document: Vec<u8>,
+        snapshot: SnapshotId,
+        vulnerability: String,
+    ) -> Result<Explanation, RecallError> {
+        let then = self.indexes.at(snapshot).await?;
+        let explain = move |sbom: &Sbom, index: &Index| evaluation::explain(sbom, index, &vulnerability);
+        let explained = self.places.look(document, then, true, explain).await;
+        explained.map_err(|_| RecallError::Leaving)?.map_err(|error| RecallError::Sbom(error.to_string()))
     }
 }

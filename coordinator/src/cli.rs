@@ -10,6 +10,7 @@ mod aoc;
 mod blast_radius;
 mod cluster;
 mod exit_map;
+mod explain;
 mod failure;
 mod feeds;
 mod findings;
@@ -170,13 +171,13 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Sbom(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Explain(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Vex(command) => return Ok(command.run(env, screen).await?.into()),
+        Command::Images(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Aoc(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Node(command) => return command.run(env).await,
         Command::Dev(args) => return Ok(crate::dev::run(args).await?),
         Command::BlastRadius(command) => command.run(&server()?, screen).await,
-        Command::Images(command) => command.run(&server()?, screen).await,
         Command::Feeds(command) => command.run(&server()?, screen).await,
         Command::Advisories(command) => command.run(server, screen).await,
         Command::Tenants(command) => command.run(&server()?, screen).await,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use advisory::contract;
+use advisory::enrichment::Catalogue;
 use model::{Digest, FeedId, Lane, SnapshotId, TenantId};
 use time::OffsetDateTime;
 
@@ -27,15 +28,21 @@ pub enum Kind {
     Advisories,
     /// What suppliers say of vulnerabilities in their products.
     Vex,
+    /// What is known of vulnerabilities besides, of which only what holds now is kept ([`crate::enrichment`]).
+    Enrichment,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Advisories, Self::Vex];
+    pub const ALL: [Self; 3] = [Self::Advisories, Self::Vex, Self::Enrichment];
 
     /// What is written in this format.
     pub fn of_format(format: &str) -> Self {
-        if format == "vex" { Self::Vex } else { Self::Advisories }
+        match format {
+            "vex" => Self::Vex,
+            format if Catalogue::from_word(format).is_some() => Self::Enrichment,
+            _ => Self::Advisories,
+        }
     }
 
     /// The word for it.
@@ -43,6 +50,7 @@ impl Kind {
         match self {
             Self::Advisories => "advisories",
             Self::Vex => "vex",
+            Self::Enrichment => "enrichment",
         }
     }
 
@@ -444,6 +452,10 @@ async fn keep(tx: &mut FleetTx, refresh: &Refresh, arrivals: Vec<Arrival>) -> Re
             let summaries = published::read(Arc::clone(&arrivals));
             observe(tx, refresh, origin, &arrivals).await?;
             published::write(tx, refresh, &summaries.await?).await
+        }
+        Kind::Enrichment => {
+            let what = format!("{} keeps no observations", refresh.feed);
+            Err(Error::Conflict { what })
         }
     }
 }

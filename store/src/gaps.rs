@@ -16,7 +16,8 @@ pub(crate) fn rows(gaps: &[Gap]) -> Value {
 /// Gaps from their column; none where they were not kept.
 pub(crate) fn read(stored: Option<&Value>) -> Result<Option<Vec<Gap>>, Error> {
     let Some(stored) = stored.filter(|stored| !stored.is_null()) else { return Ok(None) };
-    let corrupt = || Error::Corrupt { table: "verdict", source: "its gaps are no list of three texts".into() };
+    let corrupt =
+        || Error::Corrupt { table: "verdict", source: "its gaps are no list of three texts".into() };
     let gap = |stored: &Value| {
         let text = |place: usize| stored[place].as_str().ok_or_else(corrupt);
         let kind = word("verdict", text(0)?, GapKind::from_word)?;
@@ -31,7 +32,8 @@ mod tests {
 
     #[test]
     fn gaps_come_back_as_they_were_kept_and_nothing_else_is_read() {
-        let gaps = vec![Gap::new(GapKind::MissingFeed, "npm", "a\0b"), Gap::new(GapKind::PartialScan, "", "")];
+        let gaps =
+            vec![Gap::new(GapKind::MissingFeed, "npm", "a\0b"), Gap::new(GapKind::PartialScan, "", "")];
         let mut kept = gaps.clone();
         kept[0].what = "a\u{fffd}b".to_owned();
         assert_eq!(read(Some(&rows(&gaps))).unwrap(), Some(kept));

@@ -10,6 +10,7 @@ pub mod aoc;
 pub mod dead_letters;
 pub mod deltas;
 pub mod effects;
+pub mod enrichment;
 mod error;
 pub mod evaluations;
 mod facts;

@@ -9,6 +9,7 @@
 mod advisories;
 mod command_line;
 mod doors;
+mod exploited;
 mod failures;
 mod feeds;
 mod impact;

@@ -64,8 +64,25 @@ impl Scene {
         let word =
             |origin: &str| origin.trim_start_matches("ORIGIN_").to_lowercase().replace("unspecified", "");
         assert_eq!(self::seen(&served["findings"], word), seen, "{what}");
+        self.check_explains(what, path, &alone["findings"]).await;
         let states = alone["coverage_states"].as_array().unwrap();
         (states.iter().map(|state| state.as_str().unwrap().to_owned()).collect(), served_code)
+    }
+
+    /// Why a vulnerability is there, and why one is not.
+    async fn check_explains(&self, what: &str, path: &Path, findings: &Value) {
+        let image = Image::read_layout(path).digest();
+        let path = path.display().to_string();
+        let found = findings[0]["vulnerability"].as_str().unwrap_or("CVE-2026-90002");
+        for vulnerability in [found, "CVE-2026-90003", "CVE-1999-0000"] {
+            let alone = ["explain", path.as_str(), vulnerability, "-o", "json"].into_iter();
+            let advisories = self.advisories.iter().flat_map(|feed| ["--advisories", feed.as_str()]);
+            let alone = self.user.run(&alone.chain(advisories).collect::<Vec<_>>()).await;
+            let explain = ["images", "explain", &image, vulnerability, "-o", "json"];
+            let served = self.user.run(&explain).await;
+            assert_eq!(served.code, alone.code, "{what}: {served:?}");
+            assert_eq!(served.json(), alone.json(), "{what}");
+        }
     }
 
     fn layout(&self, name: &str, image: &Image) -> std::path::PathBuf {

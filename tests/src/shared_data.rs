@@ -66,6 +66,11 @@ impl SharedData {
         Image::read_layout(&self.root.join(format!("images/{name}.oci")))
     }
 
+    /// A source in its own format.
+    pub fn native(&self, name: &str) -> PathBuf {
+        fs::canonicalize(self.root.join("native").join(name)).expect("the file is there")
+    }
+
     /// Puts this feed's records of the date into the folder.
     pub fn fill(&self, folder: &FeedFolder, feed: &str, date: &str) {
         folder.take(&self.file(feed, date));

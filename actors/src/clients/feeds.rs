@@ -20,6 +20,7 @@ mod tarball;
 
 use std::time::Duration;
 
+use advisory::enrichment::Catalogue;
 use advisory::formats::Format;
 use reqwest::Url;
 use store::feed_control::Fault;
@@ -83,6 +84,13 @@ impl Limits {
     pub fn of(&self, format: &Format) -> Self {
         let record_bytes = format.document_bytes(&self.records);
         Self { records: advisory::Limits { record_bytes, ..self.records.clone() }, ..self.clone() }
+    }
+
+    /// The same, for documents that are a catalogue each.
+    #[must_use]
+    pub fn of_catalogues(&self) -> Self {
+        let records = advisory::Limits { record_bytes: Catalogue::BYTES_MAX, ..self.records.clone() };
+        Self { records, ..self.clone() }
     }
 
     fn record_bytes(&self) -> u64 {
@@ -314,24 +322,42 @@ impl Feeds {
     ) -> Result<Opened, Error> {
         let former = Cursor::parse(cursor);
         match Source::parse(uri, self.plain_http)? {
+            Source::Bucket(base) => self.bucket(&base, former, whole, format).await,
+            source => self.open_files(uri, source, former, self.limits.of(format)).await,
+        }
+    }
+
+    /// Opens the source of a catalogue: a document by itself.
+    pub async fn open_catalogue(&self, uri: &str, cursor: Option<&str>) -> Result<Opened, Error> {
+        let source = Source::parse(uri, self.plain_http)?;
+        self.open_files(uri, source, Cursor::parse(cursor), self.limits.of_catalogues()).await
+    }
+
+    async fn open_files(
+        &self,
+        uri: &str,
+        source: Source,
+        former: Cursor,
+        limits: Limits,
+    ) -> Result<Opened, Error> {
+        let no_source = |why| Error::InvalidSource { uri: uri.to_owned(), why };
+        match source {
             Source::Local(path) => {
-                let (place, limits) = (path.display().to_string(), self.limits.of(format));
+                let place = path.display().to_string();
                 let records = list(place, move || local(path, limits)).await?;
                 Ok(Opened::Records { whole: true, etag: None, mark: Mark::Known(None), records })
             }
             Source::Web(url) => match self.download(&url, &former, self.limits.download_bytes).await? {
                 Download::Unchanged => Ok(Opened::Unchanged { cursor: former.text() }),
                 Download::File(file, cursor) => {
-                    let records = self.open_file(named(&url), file, format).await?;
+                    let place = named(&url);
+                    let records = list(place.clone(), move || file::open(place, file, &limits)).await?;
                     let etag = cursor.etag.clone().or_else(|| cursor.modified.clone());
                     Ok(Opened::Records { whole: true, etag, mark: Mark::known(&cursor), records })
                 }
             },
-            Source::Bucket(base) => self.bucket(&base, former, whole, format).await,
-            Source::Bundles => {
-                let why = "it is not read by itself: bundles are imported";
-                Err(Error::InvalidSource { uri: uri.to_owned(), why })
-            }
+            Source::Bucket(_) => Err(no_source("a catalogue is one file, and no bucket of records")),
+            Source::Bundles => Err(no_source("it is not read by itself: bundles are imported")),
         }
     }
 
@@ -343,6 +369,12 @@ impl Feeds {
         format: &Format,
     ) -> Result<Records, Error> {
         let limits = self.limits.of(format);
+        list(place.clone(), move || file::open(place, file, &limits)).await
+    }
+
+    /// Opens a file that holds a catalogue.
+    pub async fn open_catalogue_file(&self, place: String, file: std::fs::File) -> Result<Records, Error> {
+        let limits = self.limits.of_catalogues();
         list(place.clone(), move || file::open(place, file, &limits)).await
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::Instant;
 
+use advisory::enrichment::Catalogue;
 use futures::StreamExt as _;
 use model::{Digest, SnapshotId, TenantId};
 use store::feed_orders::{self, Bundle, Order, Task};
@@ -41,7 +42,10 @@ impl Feed {
             Task::RollBack(to) => self.say_again(refresh, *to).await,
             Task::Import(bundle) => self.import(feed, refresh, bundle).await,
             Task::Unregister => {
-                let finished = feeds::finish(&self.store, refresh, None, Some(&[])).await?;
+                // Of one that keeps no past, what it says now is all there is.
+                let cleared = self.clear_catalogue(refresh).await?;
+                let mut finished = feeds::finish(&self.store, refresh, None, Some(&[])).await?;
+                finished.removed += cleared;
                 Ok(Done { counts: Counts::default(), unreadable: 0, finished })
             }
         }
@@ -77,9 +81,13 @@ impl Feed {
 
     /// Read twice: before the first record is stored it is known that the bundle can be read to its end.
     async fn import(&self, feed: &Row, refresh: &Refresh, bundle: &Bundle) -> Result<Done, Failure> {
-        let format = Self::format_of(feed)?;
         let broken = |source| Failure::Bundle { digest: bundle.digest.to_string(), source };
         let file = self.fetch(&bundle.digest).await?;
+        if let Some(catalogue) = Catalogue::from_word(&feed.format) {
+            let named = (bundle.name.clone(), file);
+            return self.import_catalogue(refresh, named, catalogue, bundle.whole).await;
+        }
+        let format = Self::format_of(feed)?;
         let again = file.try_clone().map_err(broken)?;
         let records = self.sources.open_file(bundle.name.clone(), again, format).await?;
         let limits = self.limits.clone();

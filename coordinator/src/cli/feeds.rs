@@ -48,7 +48,8 @@ pub(super) enum Feeds {
         /// Where to read it from, as the nodes see it: file:///DIRECTORY-OR-FILE, https://…, bucket+https://…/ECOSYSTEM
         /// for an OSV bucket, or bundle: for one that lives of imports
         source: String,
-        /// How it is written: osv, secdb, debian-tracker or csaf-vex
+        /// How it is written: osv, secdb, debian-tracker or csaf-vex; kev and epss are catalogues of what is known beside
+        /// advisories
         #[arg(long, value_name = "FORMAT", default_value = "osv")]
         format: String,
         /// How often to read it

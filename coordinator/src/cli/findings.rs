@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::failure::{Exit, Failure};
 use super::moment::parse_moment;
-use super::report::{self, Gate, Report, ResultOutput};
+use super::report::{self, Report, ResultOutput, ServerGate};
 use super::screen::Screen;
 use super::server::Server;
 
@@ -17,6 +17,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   starling findings app:1.2 --at 2026-05-31
   starling findings sha256:9f2c… -o json | jq '.counts'
   starling findings app:1.2 --fail-on critical --max-feed-age 24h
+  starling findings app:1.2 --fail-on-kev
   starling findings app:1.2 -o table -o sarif=app.sarif -o junit=app.xml";
 
 /// What to show of which image.
@@ -38,7 +39,7 @@ pub(super) struct Findings {
     #[arg(long, value_name = "TIME", value_parser = parse_moment, conflicts_with = "verdict")]
     at: Option<OffsetDateTime>,
     #[command(flatten)]
-    gate: Gate,
+    gate: ServerGate,
     #[command(flatten)]
     output: ResultOutput,
 }

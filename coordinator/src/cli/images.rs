@@ -4,6 +4,7 @@ use clap::Subcommand;
 use proto_api::image::v1::{GetImageRequest, Image, ListImagesRequest};
 use time::OffsetDateTime;
 
+use super::explain::Explain;
 use super::failure::{Exit, Failure};
 use super::history::{Diff, History};
 use super::list::{self, Limit, Output};
@@ -35,12 +36,15 @@ pub(super) enum Images {
     History(History),
     /// Show what differs between two versions of an image's result, or between two images
     Diff(Diff),
+    /// Say why a vulnerability holds for an image, or why it does not
+    Explain(Explain),
 }
 
 impl Images {
     /// Does it.
-    pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<(), Failure> {
-        match self {
+    pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<Exit, Failure> {
+        let done = match self {
+            Self::Explain(explain) => return explain.run(server, screen).await,
             Self::List { limit, output } => list(server, screen, limit.limit, output).await,
             Self::History(history) => history.run(server, screen).await,
             Self::Diff(diff) => diff.run(server, screen).await,
@@ -51,7 +55,8 @@ impl Images {
                     answer.image.ok_or_else(|| Failure::new(Exit::Failed, "the server sent no image"))?;
                 list::show_one(screen, output.format, IMAGE, &image, show)
             }
-        }
+        };
+        done.map(|()| Exit::Ok)
     }
 }
 

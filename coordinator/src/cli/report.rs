@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use advisory::enrichment::Catalogue;
 use clap::Args;
 use evaluation::coverage;
 use model::{Gap, GapKind, Severity};
@@ -68,6 +69,41 @@ impl Gate {
         feeds.filter_map(late)
     }
 }
+
+/// The same for a result of the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(super) struct ServerGate {
+    #[command(flatten)]
+    pub gate: Gate,
+    /// Exit with 1 when there is a finding that is known to be exploited, by the server's feeds of the format kev; where
+    /// none was read, the result is not to be trusted
+    #[arg(long)]
+    pub fail_on_kev: bool,
+}
+
+impl ServerGate {
+    /// Why it is not known which findings are exploited, where that was asked.
+    fn unknown_exploits(self, verdict: &Verdict) -> Vec<Gap> {
+        let kev: Vec<_> = verdict.enrichment.iter().filter(|feed| feed.format == KEV).collect();
+        if !self.fail_on_kev || kev.iter().any(|feed| feed.age.is_some() && !feed.stale) {
+            return Vec::new();
+        }
+        if kev.is_empty() {
+            let what = "no feed says which vulnerabilities are exploited";
+            return vec![Gap::new(GapKind::MissingFeed, KEV, what)];
+        }
+        let late = |feed: &&wire::VerdictFeed| {
+            let what = match feed.age {
+                None => "it was never read",
+                Some(_) => "it was last read longer ago than it promises",
+            };
+            Gap::new(GapKind::LateFeed, feed.feed_id.as_str(), what)
+        };
+        kev.iter().map(late).collect()
+    }
+}
+
+const KEV: &str = Catalogue::Kev.as_str();
 
 /// A finding as a row of the table.
 pub(super) struct FindingRow<'a> {
@@ -177,7 +213,7 @@ impl Report {
         image: &str,
         version: i32,
         filter: FindingFilter,
-        gate: Gate,
+        gate: ServerGate,
     ) -> Result<Self, Failure> {
         let request = GetVerdictRequest { image: image.to_owned(), version };
         let verdict = call(request, async |request| server.findings().get_verdict(request).await).await?;
@@ -208,7 +244,7 @@ impl Report {
         image: &str,
         time: OffsetDateTime,
         filter: FindingFilter,
-        gate: Gate,
+        gate: ServerGate,
     ) -> Result<Self, Failure> {
         let request = RecallVerdictRequest { image: image.to_owned(), time: Some(convert::timestamp(time)) };
         let recall = call(request, async |request| server.verdicts().recall_verdict(request).await).await?;
@@ -311,7 +347,11 @@ impl Report {
         } else {
             format!("; {shown} shown")
         };
-        format!("{all}: {}{hidden}", by_severity.collect::<Vec<_>>().join(", "))
+        let exploited = match counts.exploited {
+            0 => String::new(),
+            exploited => format!("; {exploited} exploited"),
+        };
+        format!("{all}: {}{hidden}{exploited}", by_severity.collect::<Vec<_>>().join(", "))
     }
 
     fn coverage_lines(&self) -> Vec<String> {
@@ -334,14 +374,17 @@ impl Report {
                 .map_or_else(|| "never read".to_owned(), |a| format!("{} old", words::length(a)));
             format!("{} {read}{}", feed.feed_id, if feed.stale { ", STALE" } else { "" })
         };
-        let feeds: Vec<_> = verdict.feeds.iter().map(age).collect();
+        let feeds: Vec<_> = verdict.feeds.iter().chain(&verdict.enrichment).map(age).collect();
         let feeds =
             if feeds.is_empty() { "no feeds".to_owned() } else { format!("feeds: {}", feeds.join("; ")) };
         format!("snapshot {}{behind}; {feeds}", verdict.snapshot)
     }
 
     /// The exit code that follows from the result.
-    pub(super) fn exit(&self, gate: Gate) -> Exit {
+    pub(super) fn exit(&self, gate: ServerGate) -> Exit {
+        if gate.fail_on_kev && self.counts.exploited > 0 {
+            return Exit::Gate;
+        }
         let is_found = |limit| {
             let of = |c: &proto_api::finding::v1::SeverityCount| {
                 words::severity(c.severity()) >= limit && c.findings > 0
@@ -349,7 +392,7 @@ impl Report {
             self.counts.by_severity.iter().any(of)
         };
         let complete = self.verdict.coverage() == Coverage::Complete;
-        match gate.judge(is_found, complete && self.gaps.is_empty(), &Gap::kinds(&self.gaps)) {
+        match gate.gate.judge(is_found, complete && self.gaps.is_empty(), &Gap::kinds(&self.gaps)) {
             Exit::Ok if self.recall.as_ref().is_some_and(differs) => Exit::Untrusted,
             exit => exit,
         }
@@ -417,18 +460,23 @@ fn distro_line(distro: &wire::Distro) -> report::DistroLine {
 }
 
 /// What the verdict lacks, and what the gate adds to it.
-fn gaps(verdict: &Verdict, gate: Gate) -> Vec<Gap> {
-    let told = verdict
-        .gaps
-        .iter()
-        .map(|gap| Gap::new(convert::gap_kind_of(gap.state()), gap.place.as_str(), gap.what.as_str()));
-    let ages = verdict.feeds.iter().map(|feed| (feed.feed_id.as_str(), words::duration(feed.age)));
-    let mut gaps: Vec<Gap> = told.chain(gate.late(ages)).collect();
+fn gaps(verdict: &Verdict, gate: ServerGate) -> Vec<Gap> {
+    let kev = verdict.enrichment.iter().filter(|feed| gate.fail_on_kev && feed.format == KEV);
+    let feeds = verdict.feeds.iter().chain(kev);
+    let ages = feeds.map(|feed| (feed.feed_id.as_str(), words::duration(feed.age)));
+    let late = gate.gate.late(ages);
+    let mut gaps: Vec<Gap> =
+        verdict.gaps.iter().map(gap).chain(late).chain(gate.unknown_exploits(verdict)).collect();
     gaps.sort();
     gaps.dedup_by(|next, first| {
         next.kind == first.kind && next.place == first.place && next.kind == GapKind::LateFeed
     });
     gaps
+}
+
+/// A gap as the server tells it.
+pub(super) fn gap(gap: &wire::Gap) -> Gap {
+    Gap::new(convert::gap_kind_of(gap.state()), gap.place.as_str(), gap.what.as_str())
 }
 
 /// `None` where a name in it is none.
@@ -456,18 +504,20 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             vex: None,
         },
         locations: finding.locations.iter().map(location).collect(),
-        exploited: false, // A server is told neither.
-        epss: None,
+        exploited: finding.exploited,
+        epss: finding.epss.map(|epss| (epss.probability, epss.percentile)),
         origin: convert::origin_of(finding.origin()),
         ignored: None,
     })
 }
 
-fn location(location: &wire::Location) -> model::Location {
+/// A place as the server tells it.
+pub(super) fn location(location: &wire::Location) -> model::Location {
     model::Location { layer: location.layer.unsigned_abs(), path: location.path.clone() }
 }
 
 fn row(finding: &Finding) -> FindingRow<'_> {
+    let exploited = if finding.exploited { " (exploited)" } else { "" };
     FindingRow {
         package: &finding.package,
         version: &finding.version,
@@ -475,7 +525,7 @@ fn row(finding: &Finding) -> FindingRow<'_> {
         fixed: &finding.fixed_versions,
         // A node of before sends no word.
         fix_state: if finding.fix_state.is_empty() { "not-fixed" } else { &finding.fix_state },
-        vulnerability: finding.vulnerability.clone(),
+        vulnerability: format!("{}{exploited}", finding.vulnerability),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
 }
@@ -509,7 +559,8 @@ mod tests {
             ..Finding::default()
         };
         let age = Some(prost_types::Duration { seconds: 7200, nanos: 0 });
-        let feed = VerdictFeed { feed_id: "demo".to_owned(), age, stale: false, demonstration: true };
+        let feed =
+            VerdictFeed { feed_id: "demo".to_owned(), age, demonstration: true, ..VerdictFeed::default() };
         Report {
             verdict: Verdict {
                 coverage: coverage.into(),
@@ -530,13 +581,50 @@ mod tests {
     }
 
     /// As it is read from a server for this gate.
-    fn judged(mut report: Report, gate: Gate) -> Exit {
+    fn judged(mut report: Report, gate: ServerGate) -> Exit {
         report.gaps = gaps(&report.verdict, gate);
         report.exit(gate)
     }
 
-    fn gate(fail_on: Option<Severity>, hours: Option<u64>) -> Gate {
-        Gate { fail_on, max_feed_age: hours.map(|h| Duration::from_secs(3600 * h)), exit_code_map: None }
+    fn gate(fail_on: Option<Severity>, hours: Option<u64>) -> ServerGate {
+        let max_feed_age = hours.map(|h| Duration::from_secs(3600 * h));
+        ServerGate { gate: Gate { fail_on, max_feed_age, exit_code_map: None }, fail_on_kev: false }
+    }
+
+    #[test]
+    fn what_is_exploited_fails_the_gate_and_without_a_catalogue_nothing_is_known_of_it() {
+        let kev = ServerGate { fail_on_kev: true, ..gate(None, None) };
+        let catalogue = |hours: Option<i64>, stale| VerdictFeed {
+            feed_id: "cisa".to_owned(),
+            format: "kev".to_owned(),
+            age: hours.map(|hours| prost_types::Duration { seconds: 3600 * hours, nanos: 0 }),
+            stale,
+            ..VerdictFeed::default()
+        };
+        let with = |feeds: &[VerdictFeed], exploited| {
+            let mut report = report(Coverage::Complete);
+            report.verdict.enrichment = feeds.to_vec();
+            report.counts.exploited = exploited;
+            report
+        };
+        let fresh = catalogue(Some(1), false);
+        assert_eq!(judged(with(std::slice::from_ref(&fresh), 0), kev), Exit::Ok);
+        assert_eq!(judged(with(std::slice::from_ref(&fresh), 1), kev), Exit::Gate);
+        assert_eq!(judged(with(std::slice::from_ref(&fresh), 1), gate(None, None)), Exit::Ok);
+        assert_eq!(judged(with(&[], 0), kev), Exit::Untrusted, "no feed says what is exploited");
+        assert_eq!(judged(with(&[catalogue(None, true)], 0), kev), Exit::Untrusted);
+        assert_eq!(judged(with(&[catalogue(Some(9), true)], 0), kev), Exit::Untrusted);
+        assert_eq!(judged(with(&[catalogue(Some(9), true), fresh.clone()], 0), kev), Exit::Ok);
+        let young = ServerGate { fail_on_kev: true, ..gate(None, Some(3)) };
+        assert_eq!(judged(with(&[catalogue(Some(9), false)], 0), young), Exit::Untrusted);
+        assert_eq!(judged(with(&[], 0), gate(None, None)), Exit::Ok, "nobody asked");
+        let (mut screen, page) = page();
+        let mut shown = with(&[fresh], 1);
+        shown.findings[0].exploited = true;
+        shown.show(&mut screen, ResultFormat::Table, "app").unwrap();
+        for word in ["CVE-2021-3749 (exploited)", "; 1 exploited", "; cisa 1 h 0 min old"] {
+            assert!(page.text().contains(word), "no {word} in {}", page.text());
+        }
     }
 
     #[test]
@@ -578,7 +666,11 @@ mod tests {
         assert_eq!(complete.exit(gate(Some(Severity::High), None)), Exit::Gate);
         assert_eq!(judged(complete.clone(), gate(None, Some(1))), Exit::Untrusted);
         assert_eq!(judged(complete.clone(), gate(None, Some(3))), Exit::Ok);
-        let by_state = |hours| Gate { exit_code_map: "states".parse().ok(), ..gate(None, Some(hours)) };
+        let by_state = |hours| {
+            let mut gate = gate(None, Some(hours));
+            gate.gate.exit_code_map = "states".parse().ok();
+            gate
+        };
         assert_eq!(judged(complete.clone(), by_state(1)), Exit::Mapped(46));
         assert_eq!(judged(complete.clone(), by_state(3)), Exit::Ok);
         let mut foreign = complete;

@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{self, Patience};
 use super::image_source::{self, Choice, Origin, RegistryFlags, SourceError};
 use super::jobs::state_line;
-use super::report::{self, Gate, Report, ResultOutput};
+use super::report::{self, Report, ResultOutput, ServerGate};
 use super::screen::Screen;
 use super::server::{Server, call};
 use super::upload;
@@ -64,7 +64,7 @@ pub(super) struct Submit {
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
     #[command(flatten)]
-    gate: Gate,
+    gate: ServerGate,
     #[command(flatten)]
     registry: RegistryFlags,
     #[command(flatten)]

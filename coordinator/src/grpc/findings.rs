@@ -1,5 +1,7 @@
 //! FindingService: what holds for an image, and how far to trust it.
 
+mod beside;
+mod explain;
 mod image;
 
 use std::sync::Arc;
@@ -11,14 +13,15 @@ use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1::finding_service_server::FindingService;
 use proto_api::finding::v1::{
-    self as wire, CountFindingsRequest, CountFindingsResponse, FindingFilter, GetVerdictRequest,
-    GetVerdictResponse, ListFindingsRequest, ListFindingsResponse, SeverityCount,
+    self as wire, CountFindingsRequest, CountFindingsResponse, ExplainVulnerabilityRequest,
+    ExplainVulnerabilityResponse, FindingFilter, GetVerdictRequest, GetVerdictResponse, ListFindingsRequest,
+    ListFindingsResponse, SeverityCount,
 };
 use store::evaluations;
-use store::feeds::{self, Feed};
+use store::feeds::{self, Feed, Kind};
 use store::findings::{self, Cursor, Filter, Listed};
 use store::verdicts::{self, Verdict};
-use store::{TenantTx, observations};
+use store::{TenantTx, enrichment, observations};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 
@@ -55,11 +58,15 @@ impl FindingService for Findings {
         let mut tx = self.tx(&caller).await?;
         let CountFindingsRequest { image, verdict_version } = request.get_ref();
         let image = image_digest(&mut tx, image).await?;
-        let counts = verdict_of(&mut tx, &image, *verdict_version, "verdict_version").await?.counts;
+        let verdict = verdict_of(&mut tx, &image, *verdict_version, "verdict_version").await?;
+        let exploited =
+            enrichment::exploited(&mut tx, &image, verdict.version).await.map_err(Refusal::from)?;
+        let counts = verdict.counts;
         Ok(Response::new(CountFindingsResponse {
             image_digest: image.to_string(),
             findings: counts.iter().map(|(_, number)| i64::from(*number)).sum(),
             by_severity: by_severity(&counts),
+            exploited: i64::try_from(exploited).unwrap_or(i64::MAX),
         }))
     }
 
@@ -71,6 +78,14 @@ impl FindingService for Findings {
         Ok(Response::new(GetVerdictResponse {
             verdict: Some(self.verdict(&caller, request.get_ref()).await?),
         }))
+    }
+
+    async fn explain_vulnerability(
+        &self,
+        request: Request<ExplainVulnerabilityRequest>,
+    ) -> Result<Response<ExplainVulnerabilityResponse>, Status> {
+        let caller = caller_of(&request)?;
+        Ok(Response::new(self.explain(&caller, request.get_ref()).await?))
     }
 }
 
@@ -105,9 +120,11 @@ impl Findings {
             findings::of_verdict(&mut tx, &image, verdict.version, &filter, after, page.limit()).await?;
         let (found, next_page_token) = page.cut(seals, binding, found, |listed| cursor_bytes(listed.cursor));
         let sbom = image::read(&evaluations::sbom(&mut tx, &verdict.sbom_digest).await?)?;
+        let known = beside::known(&mut tx, found.iter().map(|listed| &listed.finding)).await?;
         let message = |Listed { finding, .. }: &Listed| {
             let mut message = finding_message(finding);
             image::place(&mut message, finding, &sbom);
+            beside::mark(&mut message, finding, &known);
             message
         };
         Ok(ListFindingsResponse {
@@ -128,11 +145,16 @@ impl Findings {
         let latest = observations::latest_snapshot(&mut fleet).await?;
         let feeds = feeds::list(&mut fleet).await?;
         let (sbom, now) = (image::read(&document)?, OffsetDateTime::now_utc());
+        let told = |kind| {
+            let feeds = feeds.iter().filter(|feed| feed.enabled && feed.kind == kind);
+            feeds.map(|feed| feed_message(feed, now)).collect::<Vec<_>>()
+        };
         Ok(wire::Verdict {
             latest_snapshot: latest.0,
-            feeds: feeds.iter().filter(|feed| feed.enabled).map(|feed| feed_message(feed, now)).collect(),
+            feeds: told(Kind::Advisories),
+            enrichment: told(Kind::Enrichment),
             problems: problems(&sbom),
-            gaps: image::gaps(&verdict, &sbom, &feeds, now),
+            gaps: image::gaps(image::kept(&verdict, &sbom), &sbom, &feeds, now),
             distro: image::distro(&sbom, now),
             ..verdict_message(&image, &verdict)
         })
@@ -239,6 +261,7 @@ fn feed_message(feed: &Feed, now: OffsetDateTime) -> wire::VerdictFeed {
         age: age(feed, now).map(convert::duration),
         stale: feed.late,
         demonstration: is_demonstration(&feed.id),
+        format: feed.format.clone(),
     }
 }
 

@@ -67,6 +67,7 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.finding.v1.FindingService/ListFindings", &[FindingsRead]),
     ("starling.finding.v1.FindingService/CountFindings", &[FindingsRead]),
     ("starling.finding.v1.FindingService/GetVerdict", &[FindingsRead]),
+    ("starling.finding.v1.FindingService/ExplainVulnerability", &[FindingsRead]),
     ("starling.impact.v1.ImpactService/GetBlastRadius", &[FindingsRead, OpsRead]),
     ("starling.verdict.v1.VerdictService/ListVerdicts", &[FindingsRead]),
     ("starling.verdict.v1.VerdictService/DiffVerdicts", &[FindingsRead]),

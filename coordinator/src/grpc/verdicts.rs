@@ -158,17 +158,19 @@ impl Verdicts {
     }
 
     async fn evaluated(&self, sbom: Vec<u8>, snapshot: SnapshotId) -> Result<Digest, Refusal> {
-        self.0.recall.findings_digest(sbom, snapshot).await.map_err(|error| match error {
-            RecallError::Index(IndexError::Store(error)) => Refusal::from(error),
-            RecallError::Leaving => refuse(ErrorReason::NodeLeaving),
-            broken @ (RecallError::Index(_) | RecallError::Sbom(_)) => {
-                tracing::error!(
-                    error = &broken as &dyn std::error::Error,
-                    "a verdict cannot be evaluated again"
-                );
-                refuse(ErrorReason::DataCorrupt)
-            }
-        })
+        self.0.recall.findings_digest(sbom, snapshot).await.map_err(of_recall)
+    }
+}
+
+/// Why nothing could be evaluated once more.
+pub(super) fn of_recall(error: RecallError) -> Refusal {
+    match error {
+        RecallError::Index(IndexError::Store(error)) => Refusal::from(error),
+        RecallError::Leaving => refuse(ErrorReason::NodeLeaving),
+        broken @ (RecallError::Index(_) | RecallError::Sbom(_)) => {
+            tracing::error!(error = &broken as &dyn std::error::Error, "a verdict cannot be evaluated again");
+            refuse(ErrorReason::DataCorrupt)
+        }
     }
 }
 

@@ -9,12 +9,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::Problem;
 use serde::Deserialize;
 
-use crate::Limits;
-
 /// More entries than either source will have for many years.
-const ENTRIES_MAX: usize = 2_000_000;
+const ENTRIES_MAX: usize = 1_000_000;
+/// Bytes of a name; a CVE has not half as many.
+const NAME_BYTES: usize = 32;
 /// Problems that are told; the rest is as good as these.
 const PROBLEMS_MAX: usize = 100;
+
+/// The catalogues that say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalogue {
+    /// CISA's, of what is known to be exploited.
+    Kev,
+    /// FIRST's, of how likely it is.
+    Epss,
+}
+
+impl Catalogue {
+    /// Every catalogue.
+    pub const ALL: [Self; 2] = [Self::Kev, Self::Epss];
+    /// Bytes that one is read of at most, unpacked.
+    pub const BYTES_MAX: usize = 64 << 20;
+
+    /// The word for it as a feed's format.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kev => "kev",
+            Self::Epss => "epss",
+        }
+    }
+
+    /// The catalogue with this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|catalogue| catalogue.as_str() == word)
+    }
+}
+
+/// What is known of one vulnerability.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its CVE.
+    pub name: String,
+    /// Whether it is known to be exploited.
+    pub exploited: bool,
+    /// How likely that is, where there is a score.
+    pub score: Option<Score>,
+}
 
 /// What is known beside advisories, by CVE.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,6 +88,8 @@ pub enum InvalidCatalogue {
     TooMuch,
 }
 
+const EPSS: &str = "EPSS table";
+
 #[derive(Deserialize)]
 struct KevDoc {
     vulnerabilities: Vec<KevEntry>,
@@ -60,6 +102,42 @@ struct KevEntry {
 }
 
 impl Enrichment {
+    /// Adds a catalogue. Answers the entries that could not be read.
+    pub fn add(&mut self, catalogue: Catalogue, bytes: &[u8]) -> Result<Vec<Problem>, InvalidCatalogue> {
+        match catalogue {
+            Catalogue::Kev => self.add_kev(bytes),
+            Catalogue::Epss => {
+                let why = |error: std::str::Utf8Error| error.to_string();
+                let text = std::str::from_utf8(bytes).map_err(why);
+                self.add_epss(text.map_err(|why| InvalidCatalogue::Malformed { format: EPSS, why })?)
+            }
+        }
+    }
+
+    /// Adds what is known of one vulnerability.
+    pub fn insert(&mut self, entry: Entry) {
+        let Entry { name, exploited, score } = entry;
+        if let Some(score) = score {
+            let known = self.scores.entry(name.clone()).or_insert(score);
+            if score.probability > known.probability {
+                *known = score;
+            }
+        }
+        if exploited {
+            self.exploited.insert(name);
+        }
+    }
+
+    /// All of it, by name.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        let names: BTreeSet<&String> = self.exploited.iter().chain(self.scores.keys()).collect();
+        names.into_iter().map(|name| Entry {
+            name: name.clone(),
+            exploited: self.exploited.contains(name),
+            score: self.scores.get(name).copied(),
+        })
+    }
+
     /// Adds the vulnerabilities of CISA's catalogue, whose JSON these bytes are. Answers the entries that name no CVE.
     pub fn add_kev(&mut self, bytes: &[u8]) -> Result<Vec<Problem>, InvalidCatalogue> {
         const FORMAT: &str = "KEV catalogue";
@@ -85,7 +163,7 @@ impl Enrichment {
         let head = lines.next().map_or("", |(_, line)| line);
         if head.trim() != "cve,epss,percentile" {
             let why = "its first line is not cve,epss,percentile".to_owned();
-            return Err(InvalidCatalogue::Malformed { format: "EPSS table", why });
+            return Err(InvalidCatalogue::Malformed { format: EPSS, why });
         }
         let mut problems = Vec::new();
         for (number, line) in lines {
@@ -129,8 +207,9 @@ fn note(problems: &mut Vec<Problem>, place: String, what: &str) {
 
 fn cve(text: &str) -> Option<String> {
     let text = text.trim();
-    let short = text.len() <= Limits::default().text_bytes;
-    (short && text.starts_with("CVE-")).then(|| text.to_owned())
+    let number = text.strip_prefix("CVE-").filter(|_| text.len() <= NAME_BYTES)?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    is_number.then(|| text.to_owned())
 }
 
 fn score(line: &str) -> Option<(String, Score)> {
@@ -174,6 +253,39 @@ mod tests {
         assert_eq!(enrichment.score(["CVE-2026-2"]), None);
         assert!(enrichment.add_epss("cve;epss\n").is_err());
         assert!(enrichment.add_epss("").is_err());
+    }
+
+    #[test]
+    fn what_was_read_comes_out_by_name_and_goes_in_again() {
+        let mut enrichment = Enrichment::default();
+        enrichment
+            .add(Catalogue::Kev, br#"{"vulnerabilities":[{"cveID":"CVE-2-2"},{"cveID":"CVE-1-1"}]}"#)
+            .unwrap();
+        enrichment.add(Catalogue::Epss, b"cve,epss,percentile\nCVE-2-2,0.5,0.25\nCVE-3-3,0,1\n").unwrap();
+        let entries: Vec<Entry> = enrichment.entries().collect();
+        let known: Vec<_> =
+            entries.iter().map(|e| (e.name.as_str(), e.exploited, e.score.is_some())).collect();
+        assert_eq!(known, [("CVE-1-1", true, false), ("CVE-2-2", true, true), ("CVE-3-3", false, true)]);
+        let mut again = Enrichment::default();
+        entries.into_iter().for_each(|entry| again.insert(entry));
+        assert_eq!(again, enrichment);
+        let low = Score { probability: 0.1, percentile: 0.9 };
+        again.insert(Entry { name: "CVE-2-2".to_owned(), exploited: false, score: Some(low) });
+        assert_eq!(again, enrichment, "the higher score stays");
+        assert!(enrichment.add(Catalogue::Epss, b"cve,epss,percentile\n\xff").is_err());
+        for catalogue in Catalogue::ALL {
+            assert_eq!(Catalogue::from_word(catalogue.as_str()), Some(catalogue));
+        }
+    }
+
+    #[test]
+    fn only_what_looks_like_a_cve_is_a_name() {
+        assert_eq!(cve(" CVE-2026-1 ").as_deref(), Some("CVE-2026-1"));
+        for none in
+            ["CVE-", "CVE-2026-1x", "cve-2026-1", "CVE-2026-1\0", &format!("CVE-1-{}", "1".repeat(32))]
+        {
+            assert_eq!(cve(none), None, "{none:?}");
+        }
     }
 
     #[test]

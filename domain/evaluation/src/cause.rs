@@ -101,8 +101,7 @@ fn kinds(before: Option<&Basis>, now: &Basis, some_revised: bool) -> Vec<CauseKi
     let advisories = other_findings && before.snapshot != now.snapshot && (some_revised || !other_sbom);
     // Another SBOM has gaps of its own; of the same one they come of what feeds speak of.
     let is_known = before.gaps.is_some() && now.gaps.is_some();
-    let other_gaps =
-        is_known && before.gaps != now.gaps && !other_sbom && before.snapshot != now.snapshot;
+    let other_gaps = is_known && before.gaps != now.gaps && !other_sbom && before.snapshot != now.snapshot;
     let mut kinds = Vec::new();
     kinds.extend(other_sbom.then_some(CauseKind::Scan));
     kinds.extend(advisories.then_some(CauseKind::Advisories));
@@ -130,7 +129,9 @@ mod tests {
             findings: Digest::of(words[3].as_bytes()),
             gaps: match words.get(4) {
                 Some(&"?") => None,
-                missing => Some(missing.map(|place| Gap::new(GapKind::MissingFeed, *place, "w")).into_iter().collect()),
+                missing => Some(
+                    missing.map(|place| Gap::new(GapKind::MissingFeed, *place, "w")).into_iter().collect(),
+                ),
             },
         }
     }

@@ -60,6 +60,23 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Every answer, in its order.
+    pub const ALL: [Self; 8] = [
+        Self::Affected,
+        Self::OwnedByOs,
+        Self::Incomparable,
+        Self::Outside,
+        Self::Absent,
+        Self::Elsewhere,
+        Self::Withdrawn,
+        Self::Unknown,
+    ];
+
+    /// The answer with this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|answer| answer.as_str() == word)
+    }
+
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -107,6 +107,13 @@ pub struct Finding {
     pub vex: Option<VexWord>,
 }
 
+impl Finding {
+    /// All that its vulnerability is called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().map(String::as_str).chain([self.vulnerability.as_str()])
+    }
+}
+
 /// How far a result can be trusted. Anything but `Complete` is never shown as clean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Coverage {

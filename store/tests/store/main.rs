@@ -4,6 +4,7 @@
 
 mod aoc;
 mod deltas;
+mod enrichment;
 mod feed_control;
 mod feeds;
 mod fence;

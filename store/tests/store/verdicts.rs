@@ -197,9 +197,18 @@ async fn a_verdict_keeps_why_it_is_not_to_be_trusted_and_other_reasons_make_anot
         let evaluation = scene.world.following(evaluation).await;
         scene.save(evaluation).await.unwrap()
     };
-    assert_eq!(follow(partial(1, &[npm.clone(), part.clone()])).await, SavedVerdict { version: 2, changed: true });
-    assert_eq!(follow(partial(2, &[npm.clone(), part.clone()])).await, SavedVerdict { version: 2, changed: false });
-    assert_eq!(follow(partial(3, std::slice::from_ref(&part))).await, SavedVerdict { version: 3, changed: true });
+    assert_eq!(
+        follow(partial(1, &[npm.clone(), part.clone()])).await,
+        SavedVerdict { version: 2, changed: true }
+    );
+    assert_eq!(
+        follow(partial(2, &[npm.clone(), part.clone()])).await,
+        SavedVerdict { version: 2, changed: false }
+    );
+    assert_eq!(
+        follow(partial(3, std::slice::from_ref(&part))).await,
+        SavedVerdict { version: 3, changed: true }
+    );
     assert_eq!(scene.rows().await.0, 2, "the findings are the same");
 
     let mut tx = scene.world.store.tenant(scene.tenant).await.unwrap();
@@ -213,7 +222,8 @@ async fn a_verdict_keeps_why_it_is_not_to_be_trusted_and_other_reasons_make_anot
     drop(tx);
 
     // One of before they were kept.
-    let forget = "set session_replication_role = replica; update scanner.verdict set gaps = null where version = 3";
+    let forget =
+        "set session_replication_role = replica; update scanner.verdict set gaps = null where version = 3";
     scene.world.sql(&format!("{forget}; set session_replication_role = origin")).await;
     let mut tx = scene.world.store.tenant(scene.tenant).await.unwrap();
     assert_eq!(verdicts::last(&mut tx, &image).await.unwrap().unwrap().gaps, None);

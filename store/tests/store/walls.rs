@@ -25,6 +25,7 @@ const SHARED: &[&str] = &[
     "vex.published",
     "vuln.alias",
     "vuln.difference",
+    "vuln.enrichment",
     "vuln.feed",
     "vuln.feed_order",
     "vuln.latest",

@@ -230,9 +230,9 @@ impl Scanned {
         let found = findings.into_iter().map(|finding| {
             let locations = image.sbom.locations(&finding.purl);
             let ignored = rules.ignore(&finding, &locations, today);
-            let score = enrichment.score(names(&finding));
+            let score = enrichment.score(finding.names());
             Reported {
-                exploited: enrichment.is_exploited(names(&finding)),
+                exploited: enrichment.is_exploited(finding.names()),
                 epss: score.map(|score| (score.probability, score.percentile)),
                 origin: image.sbom.origin(&locations),
                 locations,
@@ -377,8 +377,4 @@ fn row(reported: &Reported) -> FindingRow<'_> {
         vulnerability: format!("{}{exploited}", finding.vulnerability),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
-}
-
-fn names(finding: &Finding) -> impl Iterator<Item = &str> {
-    finding.aliases.iter().map(String::as_str).chain([finding.vulnerability.as_str()])
 }

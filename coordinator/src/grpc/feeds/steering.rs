@@ -8,7 +8,7 @@ use proto_api::feed::v1::{
 };
 use store::feed_control::{self, BUNDLES_ONLY, By, State};
 use store::feed_orders::{self, Order, Steer, Task};
-use store::feeds::{self, Feed};
+use store::feeds::{self, Feed, Kind};
 use store::{FleetTx, observations};
 
 use super::super::auth::Caller;
@@ -91,6 +91,10 @@ impl Feeds {
         let (feed, by) = (parse_id(&request.feed_id)?, by(caller, &request.reason)?);
         let mut tx = self.0.store.fleet().await?;
         let now = registered(&mut tx, &feed).await?;
+        if now.kind == Kind::Enrichment {
+            let problem = format!("feed {feed} keeps only what holds now: there is nothing to go back to");
+            return Err(refuse(ErrorReason::FeedState).saying(problem).about("feed", &feed));
+        }
         let latest = observations::latest_snapshot(&mut tx).await?;
         if !(0..=latest.0).contains(&request.snapshot) {
             return Err(invalid("snapshot", format!("must be between 0 and {}", latest.0)));

@@ -6,7 +6,7 @@ use evaluation::coverage::{ended, late, of_image, told, unread};
 use model::{Coverage, Finding, Gap, GapKind, Location, Sbom};
 use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1 as wire;
-use store::feeds::Feed;
+use store::feeds::{Feed, Kind};
 use store::verdicts::Verdict;
 use time::OffsetDateTime;
 
@@ -26,30 +26,32 @@ pub(super) fn read(document: &[u8]) -> Result<Sbom, Refusal> {
 pub(super) fn place(message: &mut wire::Finding, finding: &Finding, sbom: &Sbom) {
     let locations = sbom.locations(&finding.purl);
     message.origin = convert::origin(sbom.origin(&locations)).into();
-    let location = |Location { layer, path }: Location| wire::Location {
-        layer: i32::try_from(layer).unwrap_or(i32::MAX),
-        path,
-    };
     message.locations = locations.into_iter().map(location).collect();
 }
 
+pub(super) fn location(Location { layer, path }: Location) -> wire::Location {
+    wire::Location { layer: i32::try_from(layer).unwrap_or(i32::MAX), path }
+}
+
 /// What the verdict lacks: what was kept with it, what of the image could not be read, and what time has done since.
-pub(super) fn gaps(verdict: &Verdict, sbom: &Sbom, feeds: &[Feed], now: OffsetDateTime) -> Vec<wire::Gap> {
+pub(super) fn gaps(kept: Vec<Gap>, sbom: &Sbom, feeds: &[Feed], now: OffsetDateTime) -> Vec<wire::Gap> {
     let today = now.date().to_string();
-    let kept = verdict.gaps.clone().unwrap_or_else(|| guessed(verdict.coverage, sbom));
     let over = sbom.distro.iter().filter_map(|distro| ended(distro, &today));
-    let late = feeds.iter().filter(|feed| feed.late && feed.enabled);
+    let late = feeds.iter().filter(|feed| feed.late && feed.enabled && feed.kind == Kind::Advisories);
     let late = late.filter_map(|feed| late_feed(feed, now));
     let message =
         |Gap { kind, place, what }: Gap| wire::Gap { state: convert::gap_kind(kind).into(), place, what };
     told(kept.into_iter().chain(unread(sbom)).chain(over).chain(late)).into_iter().map(message).collect()
 }
 
-/// As much as can be told of a verdict that was made before they were kept: that there were no feeds, and what the image
+/// What was kept with the verdict; of one that was made before they were kept, as much as can be told: that there were no feeds, and what the image
 /// lacks by itself. Of ecosystems that no feed spoke of its coverage says only that there were some.
-fn guessed(coverage: Coverage, sbom: &Sbom) -> Vec<Gap> {
+pub(super) fn kept(verdict: &Verdict, sbom: &Sbom) -> Vec<Gap> {
+    if let Some(kept) = &verdict.gaps {
+        return kept.clone();
+    }
     let none = Gap::new(GapKind::NoFeeds, "feeds", "no advisory was read when it was evaluated");
-    let none = (coverage == Coverage::Provisional).then_some(none);
+    let none = (verdict.coverage == Coverage::Provisional).then_some(none);
     of_image(sbom).into_iter().chain(none).collect()
 }
 
