@@ -18,6 +18,7 @@ mod follow;
 mod history;
 mod image_source;
 mod images;
+mod issuers;
 mod jobs;
 mod json;
 mod list;
@@ -82,6 +83,9 @@ enum Command {
     /// What suppliers say of their products (VEX)
     #[command(subcommand)]
     Vex(vex::Vex),
+    /// Whose VEX is heard, how far it is trusted, and by which keys
+    #[command(subcommand, after_help = issuers::EXAMPLES)]
+    Issuers(issuers::Issuers),
     /// Follow jobs and give them up
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -170,7 +174,7 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Scan(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Sbom(command) => return Ok(command.run(env, screen).await?.into()),
         Command::Explain(command) => return Ok(command.run(env, screen).await?.into()),
-        Command::Vex(command) => return Ok(command.run(env, screen).await?.into()),
+        Command::Vex(command) => return Ok(command.run(server, env, screen).await?.into()),
         Command::Images(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Findings(command) => return Ok(command.run(&server()?, screen).await?.into()),
         Command::Jobs(command) => return Ok(command.run(&server()?, screen).await?.into()),
@@ -178,6 +182,7 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Node(command) => return command.run(env).await,
         Command::Dev(args) => return Ok(crate::dev::run(args).await?),
         Command::BlastRadius(command) => command.run(&server()?, screen).await,
+        Command::Issuers(command) => command.run(&server()?, screen).await,
         Command::Feeds(command) => command.run(&server()?, screen).await,
         Command::Advisories(command) => command.run(server, screen).await,
         Command::Tenants(command) => command.run(&server()?, screen).await,

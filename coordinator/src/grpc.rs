@@ -17,6 +17,7 @@ mod findings;
 pub mod idempotent;
 mod images;
 mod impact;
+pub(crate) mod issuers;
 mod jobs;
 mod limits;
 mod observe;
@@ -30,6 +31,7 @@ mod submissions;
 mod tenants;
 pub mod trace;
 mod verdicts;
+pub(crate) mod vex;
 mod watch;
 
 use std::sync::Arc;
@@ -46,12 +48,15 @@ use proto_api::feed::v1::feed_service_server::FeedServiceServer;
 use proto_api::finding::v1::finding_service_server::FindingServiceServer;
 use proto_api::image::v1::image_service_server::ImageServiceServer;
 use proto_api::impact::v1::impact_service_server::ImpactServiceServer;
+use proto_api::issuer::v1::issuer_service_server::IssuerServiceServer;
 use proto_api::job::v1::job_service_server::JobServiceServer;
 use proto_api::queue::v1::queue_service_server::QueueServiceServer;
 use proto_api::run::v1::run_service_server::RunServiceServer;
 use proto_api::tenant::v1::tenant_service_server::TenantServiceServer;
 use proto_api::verdict::v1::verdict_service_server::VerdictServiceServer;
+use proto_api::vex::v1::vex_service_server::VexServiceServer;
 use store::{Objects, Store};
+use tokio::sync::Semaphore;
 use tokio::sync::watch::Receiver;
 use tonic::Status;
 use tonic::server::NamedService;
@@ -83,6 +88,8 @@ pub struct Door {
     submissions: Submissions,
     seals: Seals,
     blob_bytes_max: u64,
+    /// Documents that are held in memory on their way in.
+    attaching: Arc<Semaphore>,
     phase: Receiver<Phase>,
 }
 
@@ -103,6 +110,7 @@ impl Door {
             submissions: Submissions::start(store.clone()),
             seals: Seals::new(api.signing_key),
             blob_bytes_max: api.blob_bytes_max,
+            attaching: Arc::new(Semaphore::new(vex::ATTACHING_MAX)),
             phase: phase.clone(),
             store,
             objects,
@@ -135,6 +143,8 @@ pub fn router(door: Door, api: &Api, health: Routes) -> anyhow::Result<Router> {
         .add_service(TenantServiceServer::new(tenants::Tenants(door.clone())).max_decoding_message_size(size))
         .add_service(ClusterServiceServer::new(cluster::Nodes(door.clone())).max_decoding_message_size(size))
         .add_service(QueueServiceServer::new(queues::Queues(door.clone())).max_decoding_message_size(size))
+        .add_service(VexServiceServer::new(vex::Vex(door.clone())).max_decoding_message_size(size))
+        .add_service(IssuerServiceServer::new(issuers::Issuers(door.clone())).max_decoding_message_size(size))
         .add_service(RunServiceServer::new(runs::Runs(door)).max_decoding_message_size(size));
     if api.reflection {
         routes = with_reflection(routes)?;
@@ -183,7 +193,7 @@ pub async fn forget_services(health: &mut HealthReporter) {
 }
 
 /// What health clients may ask about.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 14] = [
     "",
     JobServiceServer::<jobs::Jobs>::NAME,
     ImageServiceServer::<images::Images>::NAME,
@@ -196,4 +206,6 @@ const SERVICES: [&str; 12] = [
     ClusterServiceServer::<cluster::Nodes>::NAME,
     QueueServiceServer::<queues::Queues>::NAME,
     RunServiceServer::<runs::Runs>::NAME,
+    VexServiceServer::<vex::Vex>::NAME,
+    IssuerServiceServer::<issuers::Issuers>::NAME,
 ];

@@ -6,9 +6,9 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const AREAS: [&str; 12] = [
-    "advisory", "common", "cluster", "feed", "finding", "image", "impact", "job", "queue", "run", "tenant",
-    "verdict",
+const AREAS: [&str; 14] = [
+    "advisory", "common", "cluster", "feed", "finding", "image", "impact", "issuer", "job", "queue", "run",
+    "tenant", "verdict", "vex",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .bytes(".starling.image.v1.UploadBlobRequest")
         .bytes(".starling.image.v1.PutImageRequest")
+        .bytes(".starling.vex.v1")
         .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=starling");
     Ok(())

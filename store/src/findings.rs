@@ -14,6 +14,8 @@ pub struct Filter {
     pub fixed_only: bool,
     /// Whose package name or vulnerability (or an alias of it) is this.
     pub exactly: Option<String>,
+    /// Those too that are suppressed.
+    pub with_suppressed: bool,
 }
 
 /// A finding and where the next page begins.
@@ -54,7 +56,8 @@ pub async fn of_verdict(
              and (f.severity < $5 or f.severity = $5 and u.place > $6 + 1)
              and (not $7 or f.fixed)
              and ($8::text is null or f.package = $8 or f.vulnerability = $8 or $8 = any (f.aliases))
-           order by f.severity desc, u.place limit $9"#,
+             and ($9 or not f.suppressed)
+           order by f.severity desc, u.place limit $10"#,
         tenant,
         image.as_str(),
         i32::try_from(version).unwrap_or(i32::MAX),
@@ -63,6 +66,7 @@ pub async fn of_verdict(
         after.ordinal,
         filter.fixed_only,
         filter.exactly,
+        filter.with_suppressed,
         i64::from(limit),
     )
     .fetch_all(tx.conn())

@@ -7,18 +7,20 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 13] = [
     "starling.advisory.v1.AdvisoryService",
     "starling.cluster.v1.ClusterService",
     "starling.feed.v1.FeedService",
     "starling.finding.v1.FindingService",
     "starling.image.v1.ImageService",
     "starling.impact.v1.ImpactService",
+    "starling.issuer.v1.IssuerService",
     "starling.job.v1.JobService",
     "starling.queue.v1.QueueService",
     "starling.run.v1.RunService",
     "starling.tenant.v1.TenantService",
     "starling.verdict.v1.VerdictService",
+    "starling.vex.v1.VexService",
 ];
 
 #[tokio::test]

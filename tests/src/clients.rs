@@ -21,6 +21,7 @@ use proto_api::run::v1::{GetRunRequest, ListRunsRequest, Run, RunState};
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
 use proto_api::tenant::v1::{GetQuotaRequest, Quota, SetQuotaRequest};
 use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
+use proto_api::vex::v1::vex_service_client::VexServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -73,6 +74,8 @@ pub struct Clients {
     pub tenants: TenantServiceClient<Line>,
     /// Verdicts over time.
     pub verdicts: VerdictServiceClient<Line>,
+    /// VEX documents. Boxed, as few tests need it and all carry it.
+    pub vex: Box<VexServiceClient<Line>>,
     /// Nodes and the ring.
     pub cluster: ClusterServiceClient<Line>,
 }
@@ -108,6 +111,7 @@ impl Clients {
             findings: FindingServiceClient::new(line()),
             impact: ImpactServiceClient::new(line()),
             verdicts: VerdictServiceClient::new(line()),
+            vex: Box::new(VexServiceClient::new(line())),
             queues: QueueServiceClient::new(line()),
             runs: RunServiceClient::new(line()),
             feeds: FeedServiceClient::new(line()),

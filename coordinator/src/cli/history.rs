@@ -75,13 +75,21 @@ impl History {
                     verdict.create_time.map_or_else(|| words::NOTHING.to_owned(), moment::shown),
                     verdict.snapshot.to_string(),
                     words::word(verdict.coverage().as_str_name(), "COVERAGE_"),
-                    verdict.findings.to_string(),
+                    findings(verdict),
                     changes(&verdict.changes),
                     cause(verdict.cause.as_ref()),
                 ]);
             }
             rows.right(&[0, 2, 4])
         })
+    }
+}
+
+/// `7`, or `7 and 2 suppressed`.
+fn findings(verdict: &Verdict) -> String {
+    match verdict.suppressed {
+        0 => verdict.findings.to_string(),
+        suppressed => format!("{} and {suppressed} suppressed", verdict.findings),
     }
 }
 
@@ -153,8 +161,8 @@ impl Diff {
         compared: &DiffVerdictsResponse,
         found: &[Change],
     ) -> Result<(), Failure> {
-        let mut rows =
-            Rows::new(screen, &["CHANGE", "VULNERABILITY", "PACKAGE", "VERSION", "SEVERITY", "FIXED IN"]);
+        let heads = ["CHANGE", "VULNERABILITY", "PACKAGE", "VERSION", "SEVERITY", "FIXED IN", "VEX"];
+        let mut rows = Rows::new(screen, &heads);
         for change in found {
             let (before, after) = (change.before.as_ref(), change.after.as_ref());
             let told = |text: fn(&Finding) -> String| both(before.map(text), after.map(text));
@@ -165,6 +173,7 @@ impl Diff {
                 told(|finding| finding.version.clone()),
                 told(|finding| words::severity(finding.severity()).to_string()),
                 told(fix),
+                told(vex),
             ]);
         }
         if !rows.is_empty() {
@@ -205,6 +214,13 @@ fn both(before: Option<String>, after: Option<String>) -> String {
     }
 }
 
+/// What suppliers say: `not_affected by acme`.
+fn vex(finding: &Finding) -> String {
+    let Some(word) = &finding.vex else { return words::NOTHING.to_owned() };
+    let held = if word.held { ", held" } else { "" };
+    format!("{} by {}{held}", word.status, word.issuer)
+}
+
 fn fix(finding: &Finding) -> String {
     let fixed = finding.fixed_versions.join(", ");
     if fixed.is_empty() { finding.fix_state.replace('-', " ") } else { fixed }
@@ -212,7 +228,7 @@ fn fix(finding: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto_api::finding::v1::RevisedAdvisory;
+    use proto_api::finding::v1::{RevisedAdvisory, VexWord};
 
     use super::*;
 
@@ -234,6 +250,22 @@ mod tests {
         assert_eq!(told(&["scan", "advisories"], 2, 0), "scan, advisories A-0 A-1");
         assert_eq!(told(&["advisories", "coverage"], 5, 7), "advisories A-0 A-1 A-2 and 9 more, coverage");
         assert_eq!(cause(None), "–");
+    }
+
+    #[test]
+    fn what_suppliers_say_is_told_on_both_sides() {
+        let word = |held| VexWord {
+            status: "not_affected".to_owned(),
+            issuer: "acme".to_owned(),
+            held,
+            ..VexWord::default()
+        };
+        let said = |held| Finding { vex: Some(word(held)), ..Finding::default() };
+        let told = both(Some(vex(&Finding::default())), Some(vex(&said(false))));
+        assert_eq!(told, "– → not_affected by acme");
+        assert_eq!(vex(&said(true)), "not_affected by acme, held");
+        let verdict = |suppressed| Verdict { findings: 7, suppressed, ..Verdict::default() };
+        assert_eq!((findings(&verdict(0)), findings(&verdict(2))), ("7".into(), "7 and 2 suppressed".into()));
     }
 
     #[test]

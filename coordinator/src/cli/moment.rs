@@ -17,6 +17,20 @@ pub(super) fn parse_moment(text: &str) -> Result<OffsetDateTime, String> {
         .map_err(|_| format!("{text:?} is no time: write it as 2026-05-31 or 2026-05-31T12:00:00Z"))
 }
 
+/// A day stands for its beginning in UTC: from when on something holds.
+pub(super) fn parse_start(text: &str) -> Result<OffsetDateTime, String> {
+    let day = format_description!("[year]-[month]-[day]");
+    match Date::parse(text, day) {
+        Ok(day) => Ok(day.midnight().assume_utc()),
+        Err(_) => parse_moment(text),
+    }
+}
+
+/// A moment to the second, in UTC, or what stands for none.
+pub(super) fn shown_or_nothing(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| words::NOTHING.to_owned(), shown)
+}
+
 /// A moment to the second, in UTC.
 pub(super) fn shown(time: Timestamp) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]Z");
@@ -34,6 +48,8 @@ mod tests {
     fn a_day_is_its_end_and_a_moment_itself() {
         assert_eq!(parse_moment("2026-05-31"), Ok(datetime!(2026-05-31 23:59:59.999_999 UTC)));
         assert_eq!(parse_moment("2026-05-31T12:00:00+02:00"), Ok(datetime!(2026-05-31 10:00 UTC)));
+        assert_eq!(parse_start("2026-05-31"), Ok(datetime!(2026-05-31 0:00 UTC)));
+        assert_eq!(parse_start("2026-05-31T12:00:00Z"), Ok(datetime!(2026-05-31 12:00 UTC)));
         for wrong in ["", "yesterday", "2026-13-01", "2026-05-31 12:00"] {
             assert!(parse_moment(wrong).unwrap_err().contains("write it as"), "{wrong}");
         }

@@ -12,7 +12,7 @@ use proto_api::finding::v1::{
     ListFindingsRequest, Verdict,
 };
 use proto_api::verdict::v1::{Agreement, RecallVerdictRequest, RecallVerdictResponse};
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::exit_map::ExitMap;
@@ -160,6 +160,9 @@ pub(super) struct ResultOutput {
     /// gitlab, markdown, csv
     #[arg(short = 'o', long = "output", value_name = "FORMAT[=FILE]", default_value = "table", value_parser = parse_output)]
     outputs: Vec<Wanted<ResultFormat>>,
+    /// Show also what suppliers suppress (VEX), and why; reports for other tools have it always
+    #[arg(long)]
+    show_suppressed: bool,
 }
 
 fn parse_output(text: &str) -> Result<Wanted<ResultFormat>, String> {
@@ -179,7 +182,8 @@ impl ResultOutput {
     /// Writes the result of the image, which is called so.
     pub(super) fn write(&self, report: &Report, name: &str, screen: &mut Screen) -> Result<(), Failure> {
         for Wanted { format, file } in &self.outputs {
-            outputs::show(screen, file.as_ref(), |screen| report.show(screen, *format, name))?;
+            let shown = |screen: &mut Screen| report.show(screen, *format, name, self.show_suppressed);
+            outputs::show(screen, file.as_ref(), shown)?;
         }
         Ok(())
     }
@@ -192,8 +196,10 @@ pub(super) struct Report {
     pub verdict: Verdict,
     /// How many findings there are, whatever the filter.
     pub counts: CountFindingsResponse,
-    /// The findings that the filter lets through.
+    /// The findings that count and that the filter lets through.
     pub findings: Vec<Finding>,
+    /// Those that their suppliers suppress.
+    pub suppressed: Vec<Finding>,
     /// What it lacks, worst first.
     pub gaps: Vec<Gap>,
     /// What came of evaluating it once more, where a time of before was asked for.
@@ -235,7 +241,8 @@ impl Report {
             Ok((page.findings, page.next_page_token))
         });
         let gaps = gaps(&verdict, gate);
-        Ok(Self { verdict, counts, findings: found.await?.items, gaps, recall: None })
+        let (suppressed, findings) = found.await?.items.into_iter().partition(is_suppressed);
+        Ok(Self { verdict, counts, findings, suppressed, gaps, recall: None })
     }
 
     /// Reads what was known at this time, and has it evaluated once more.
@@ -254,19 +261,28 @@ impl Report {
     }
 
     /// Writes it as people read it, or with the field names of the .proto files.
-    fn show(&self, screen: &mut Screen, format: ResultFormat, name: &str) -> Result<(), Failure> {
+    fn show(
+        &self,
+        screen: &mut Screen,
+        format: ResultFormat,
+        name: &str,
+        show_suppressed: bool,
+    ) -> Result<(), Failure> {
         match format {
             ResultFormat::Table => {
                 self.table(screen)?;
-                self.summary().iter().try_for_each(|line| screen.data(line))
+                self.summary(show_suppressed).iter().try_for_each(|line| screen.data(line))
             }
             ResultFormat::Json => {
-                let findings: Vec<_> = self.findings.iter().map(|f| value(FINDING, f)).collect();
+                let values = |findings: &[Finding]| -> Vec<Value> {
+                    findings.iter().map(|finding| value(FINDING, finding)).collect()
+                };
                 let mut whole = json!({
                     "schema_version": SCHEMA_VERSION,
                     "verdict": value("starling.finding.v1.Verdict", &self.verdict),
                     "counts": value("starling.finding.v1.CountFindingsResponse", &self.counts),
-                    "findings": findings,
+                    "findings": values(&self.findings),
+                    "suppressed": values(&self.suppressed),
                 });
                 if let Some(recall) = &self.recall {
                     whole["recall"] = value("starling.verdict.v1.RecallVerdictResponse", recall);
@@ -274,8 +290,10 @@ impl Report {
                 screen.data(list::pretty(&whole)?)
             }
             ResultFormat::Jsonl => {
-                self.findings.iter().try_for_each(|finding| screen.data(value(FINDING, finding)))?;
-                self.summary().iter().for_each(|line| screen.say(line));
+                let suppressed = self.suppressed.iter().filter(|_| show_suppressed);
+                let mut shown = self.findings.iter().chain(suppressed);
+                shown.try_for_each(|finding| screen.data(value(FINDING, finding)))?;
+                self.summary(false).iter().for_each(|line| screen.say(line));
                 Ok(())
             }
             ResultFormat::Report(format) => screen.exactly(self.report(name)?.write(format).as_bytes()),
@@ -305,6 +323,7 @@ impl Report {
             findings: self
                 .findings
                 .iter()
+                .chain(&self.suppressed)
                 .map(|finding| reported(finding).ok_or_else(|| unreadable("finding")))
                 .collect::<Result<_, _>>()?,
             set_aside: Vec::new(),
@@ -316,8 +335,9 @@ impl Report {
     }
 
     /// The last lines: counts, coverage, age, and what else must be known.
-    fn summary(&self) -> Vec<String> {
+    fn summary(&self, show_suppressed: bool) -> Vec<String> {
         let mut lines = vec![self.counts_line()];
+        lines.extend(self.said(show_suppressed));
         lines.extend(self.coverage_lines());
         lines.push(self.age_line());
         lines.extend(self.recall.as_ref().map(recall_line));
@@ -352,6 +372,24 @@ impl Report {
             exploited => format!("; {exploited} exploited"),
         };
         format!("{all}: {}{hidden}{exploited}", by_severity.collect::<Vec<_>>().join(", "))
+    }
+
+    /// What suppliers suppress, and what waits for a person.
+    fn said(&self, each: bool) -> Vec<String> {
+        let held = self.findings.iter().filter(|finding| finding.vex.as_ref().is_some_and(|word| word.held));
+        let (suppressed, held) = (self.counts.suppressed, held.count());
+        if suppressed == 0 && held == 0 {
+            return Vec::new();
+        }
+        let held = if held > 0 { format!(", {held} held for a person to decide") } else { String::new() };
+        let number = count(u64::try_from(suppressed).unwrap_or_default(), "finding");
+        let head = format!("{number} suppressed by VEX{held}");
+        let line = |finding: &Finding| {
+            let Finding { vulnerability, package, version, .. } = finding;
+            let why = finding.vex.as_ref().and_then(vex_word).map(|word| report::said(&word));
+            format!("  {vulnerability} {package} {version}: {}", why.unwrap_or_default())
+        };
+        [head].into_iter().chain(self.suppressed.iter().filter(|_| each).map(line)).collect()
     }
 
     fn coverage_lines(&self) -> Vec<String> {
@@ -501,7 +539,10 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             severity: words::severity(finding.severity()),
             fix: model::FixState::of(finding.fixed_versions.clone(), [no_fix]),
             advisories: finding.advisories.iter().map(advisory).collect::<Option<_>>()?,
-            vex: None,
+            vex: match &finding.vex {
+                Some(word) => Some(vex_word(word)?),
+                None => None,
+            },
         },
         locations: finding.locations.iter().map(location).collect(),
         exploited: finding.exploited,
@@ -509,6 +550,29 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
         origin: convert::origin_of(finding.origin()),
         ignored: None,
     })
+}
+
+/// What suppliers say, as the model has it; `None` where a word is not known here.
+fn vex_word(word: &wire::VexWord) -> Option<model::VexWord> {
+    let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let justification = match word.justification.as_str() {
+        "" => None,
+        why => Some(model::Justification::from_word(why)?),
+    };
+    Some(model::VexWord {
+        status: model::VexStatus::from_word(&word.status)?,
+        held: word.held,
+        justification,
+        detail: said(&word.detail),
+        issuer: word.issuer.clone(),
+        document: word.document.clone(),
+        statement: word.statement.clone(),
+        score: word.score.try_into().ok()?,
+    })
+}
+
+fn is_suppressed(finding: &Finding) -> bool {
+    finding.vex.as_ref().is_some_and(|word| word.suppresses)
 }
 
 /// A place as the server tells it.
@@ -532,10 +596,10 @@ fn row(finding: &Finding) -> FindingRow<'_> {
 
 const FINDING: &str = "starling.finding.v1.Finding";
 
-/// The filter of a request.
+/// The filter of a request. What is suppressed is asked for too: reports for other tools have it.
 pub(super) fn filter(min_severity: Option<Severity>, only_fixed: bool) -> FindingFilter {
     let min_severity = min_severity.map(convert::severity).unwrap_or_default().into();
-    FindingFilter { min_severity, only_fixed, exactly: String::new() }
+    FindingFilter { min_severity, only_fixed, exactly: String::new(), show_suppressed: true }
 }
 
 #[cfg(test)]
@@ -575,9 +639,33 @@ mod tests {
                 ..CountFindingsResponse::default()
             },
             findings: vec![finding],
+            suppressed: Vec::new(),
             gaps: Vec::new(),
             recall: None,
         }
+    }
+
+    /// As [`report`], and a second finding that its supplier suppresses.
+    fn with_suppressed() -> Report {
+        let mut report = report(Coverage::Complete);
+        report.verdict.sbom_digest = model::Digest::of(b"sbom").to_string();
+        report.verdict.findings_digest = model::Digest::of(b"findings").to_string();
+        report.findings[0].purl = "pkg:npm/axios@0.21.0".to_owned();
+        report.findings[0].advisories[0].feed_id = "demo".to_owned();
+        let word = wire::VexWord {
+            status: "not_affected".to_owned(),
+            suppresses: true,
+            justification: "vulnerable_code_not_present".to_owned(),
+            issuer: "acme".to_owned(),
+            document: "doc-1".to_owned(),
+            score: 7000,
+            ..wire::VexWord::default()
+        };
+        let mut quiet = Finding { vulnerability: "CVE-2".to_owned(), ..report.findings[0].clone() };
+        quiet.vex = Some(word);
+        report.suppressed = vec![quiet];
+        report.counts.suppressed = 1;
+        report
     }
 
     /// As it is read from a server for this gate.
@@ -621,7 +709,7 @@ mod tests {
         let (mut screen, page) = page();
         let mut shown = with(&[fresh], 1);
         shown.findings[0].exploited = true;
-        shown.show(&mut screen, ResultFormat::Table, "app").unwrap();
+        shown.show(&mut screen, ResultFormat::Table, "app", false).unwrap();
         for word in ["CVE-2021-3749 (exploited)", "; 1 exploited", "; cisa 1 h 0 min old"] {
             assert!(page.text().contains(word), "no {word} in {}", page.text());
         }
@@ -630,7 +718,7 @@ mod tests {
     #[test]
     fn the_table_ends_with_counts_coverage_age_and_the_note() {
         let (mut screen, page) = page();
-        report(Coverage::Complete).show(&mut screen, ResultFormat::Table, "app").unwrap();
+        report(Coverage::Complete).show(&mut screen, ResultFormat::Table, "app", false).unwrap();
         let lines = page.text();
         let lines: Vec<_> =
             lines.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -651,11 +739,39 @@ mod tests {
     #[test]
     fn json_is_one_object_with_a_schema_version() {
         let (mut screen, page) = page();
-        report(Coverage::Partial).show(&mut screen, ResultFormat::Json, "app").unwrap();
+        report(Coverage::Partial).show(&mut screen, ResultFormat::Json, "app", false).unwrap();
         let json: serde_json::Value = serde_json::from_str(&page.text()).unwrap();
         assert_eq!(json["schema_version"], SCHEMA_VERSION);
         assert_eq!(json["verdict"]["coverage"], "COVERAGE_PARTIAL");
         assert_eq!(json["findings"][0]["fixed_versions"][0], "0.21.2");
+    }
+
+    #[test]
+    fn what_a_supplier_suppresses_is_counted_apart_and_shown_when_asked_for() {
+        let report = with_suppressed();
+        let shown = |format, show_suppressed| {
+            let (mut screen, page) = page();
+            report.show(&mut screen, format, "app", show_suppressed).unwrap();
+            page.text()
+        };
+        let head = "1 finding suppressed by VEX\n";
+        let why = "  CVE-2 axios 0.21.0: not_affected (vulnerable_code_not_present), says acme in doc-1\n";
+        let plain = shown(ResultFormat::Table, false);
+        assert!(plain.contains(head) && !plain.contains("CVE-2"), "{plain}");
+        assert!(shown(ResultFormat::Table, true).contains(&format!("{head}{why}")));
+        assert_eq!(shown(ResultFormat::Jsonl, false).lines().count(), 1);
+        assert_eq!(shown(ResultFormat::Jsonl, true).lines().count(), 2);
+        let json: Value = serde_json::from_str(&shown(ResultFormat::Json, false)).unwrap();
+        assert_eq!(json["findings"].as_array().map(Vec::len), Some(1));
+        assert_eq!(json["suppressed"][0]["vex"]["issuer"], "acme");
+        let sarif: Value =
+            serde_json::from_str(&shown(ResultFormat::Report(report::Format::Sarif), false)).unwrap();
+        let results = &sarif["runs"][0]["results"];
+        assert_eq!(results[0].get("suppressions"), None);
+        assert_eq!(results[1]["suppressions"][0]["status"], "accepted", "{results}");
+        let mut only = report;
+        (only.findings, only.counts.by_severity) = (Vec::new(), Vec::new());
+        assert_eq!(only.exit(gate(Some(Severity::Low), None)), Exit::Ok, "the gate counts what counts");
     }
 
     #[test]
@@ -689,7 +805,7 @@ mod tests {
     #[test]
     fn a_result_without_complete_coverage_says_so_loudly() {
         for (coverage, word) in [(Coverage::Partial, "partial"), (Coverage::Provisional, "provisional")] {
-            let lines = report(coverage).summary();
+            let lines = report(coverage).summary(false);
             let start = format!("coverage: {word}. THIS IS NOT A CLEAN RESULT");
             assert!(lines.iter().any(|line| line.starts_with(&start)), "{lines:?}");
         }

@@ -9,11 +9,13 @@ use proto_api::feed::v1::feed_service_client::FeedServiceClient;
 use proto_api::finding::v1::finding_service_client::FindingServiceClient;
 use proto_api::image::v1::image_service_client::ImageServiceClient;
 use proto_api::impact::v1::impact_service_client::ImpactServiceClient;
+use proto_api::issuer::v1::issuer_service_client::IssuerServiceClient;
 use proto_api::job::v1::job_service_client::JobServiceClient;
 use proto_api::queue::v1::queue_service_client::QueueServiceClient;
 use proto_api::run::v1::run_service_client::RunServiceClient;
 use proto_api::tenant::v1::tenant_service_client::TenantServiceClient;
 use proto_api::verdict::v1::verdict_service_client::VerdictServiceClient;
+use proto_api::vex::v1::vex_service_client::VexServiceClient;
 use rand::RngExt as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -115,6 +117,17 @@ impl Server {
     /// Client of verdicts over time.
     pub(super) fn verdicts(&self) -> VerdictServiceClient<Signed> {
         VerdictServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+    }
+
+    /// Client of the VEX documents, which may be large.
+    pub(super) fn vex(&self) -> VexServiceClient<Signed> {
+        VexServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
+            .max_decoding_message_size(16 << 20)
+    }
+
+    /// Client of the issuers of VEX.
+    pub(super) fn issuers(&self) -> IssuerServiceClient<Signed> {
+        IssuerServiceClient::with_interceptor(self.channel.clone(), self.sign_in.clone())
     }
 
     /// Client of the cluster.

@@ -1,192 +1,88 @@
-//! `starling vex`: what VEX documents say of an image, and why they do not.
+//! `starling vex`: what suppliers say of their products: documents attached to the server, and what they come to.
 
-use clap::{Args, Subcommand};
-use inventory::Platform;
-use model::Finding;
-use serde_json::{Value, json};
-use std::path::PathBuf;
-use time::OffsetDateTime;
-use vex::{Effect, Hearing};
+mod attach;
+mod documents;
+mod test;
+mod told;
 
-use super::alone::advisories::Advisories;
-use super::alone::blocking;
-use super::alone::image::Image;
-use super::alone::vex::{Keys, Loaded, load};
+use clap::Subcommand;
+use proto_api::vex::v1::ListDocumentsRequest;
+use uuid::Uuid;
+
 use super::failure::{Exit, Failure};
-use super::image_source::RegistryFlags;
-use super::json::SCHEMA_VERSION;
-use super::list::{Format, Output, pretty};
+use super::list::{Limit, Output};
 use super::screen::Screen;
-use super::words::count;
+use super::server::Server;
 use crate::config::Environment;
-
-/// Examples for the help.
-const TEST_EXAMPLES: &str = "Examples:
-  starling vex test app.openvex.json --image app.tar --advisories ./osv
-  starling vex test vex/*.json --sbom app.cdx.json --advisories ./osv -o json
-  starling vex test signed.json --image app.tar --vex-key acme=acme.pub --vex-signed-only";
 
 /// What suppliers say of their products.
 #[derive(Debug, Subcommand)]
 pub(super) enum Vex {
     /// Say for each statement of VEX documents what it has effect on, and if on nothing, why
-    #[command(after_help = TEST_EXAMPLES)]
-    Test(Test),
-}
-
-/// Which documents, about what.
-#[derive(Debug, Args)]
-pub(super) struct Test {
-    /// VEX documents: OpenVEX, CSAF or CycloneDX, alone, in a list or in a DSSE envelope; FILE.sig beside one is its
-    /// signature
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// The image: whatever starling scan takes
-    #[arg(long, value_name = "IMAGE", required_unless_present = "sbom")]
-    image: Option<String>,
-    /// Its SBOM instead
-    #[arg(long, value_name = "FILE", conflicts_with = "image")]
-    sbom: Option<String>,
-    /// Which image of an archive with several: its name or digest
-    #[arg(long = "ref", value_name = "NAME")]
-    reference: Option<String>,
-    /// Which image of a multi-platform index
-    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
-    platform: Platform,
-    #[command(flatten)]
-    registry: RegistryFlags,
-    #[command(flatten)]
-    advisories: Advisories,
-    #[command(flatten)]
-    keys: Keys,
-    /// Show only statements that have no effect
-    #[arg(long)]
-    without_effect: bool,
-    #[command(flatten)]
-    output: Output,
+    #[command(after_help = test::EXAMPLES)]
+    Test(Box<test::Test>),
+    /// Attach VEX documents on the server: to images, or to whatever their products name
+    #[command(after_help = attach::EXAMPLES)]
+    Attach(attach::Attach),
+    /// List attached VEX documents, newest first
+    List {
+        /// Only those attached to this image: its digest, or a name
+        #[arg(long, value_name = "IMAGE", default_value = "", hide_default_value = true)]
+        image: String,
+        /// Only those that speak of this vulnerability
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        vulnerability: String,
+        /// Those too that were taken back
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        limit: Limit,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show an attached VEX document, or print it exactly as it came
+    Show {
+        /// Its id
+        document: Uuid,
+        /// Print its bytes
+        #[arg(long, conflicts_with = "format")]
+        content: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take an attached VEX document back; older snapshots keep it
+    Detach {
+        /// Its id
+        document: Uuid,
+        /// Why, for those who look at it later
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
 }
 
 impl Vex {
-    /// Does it.
-    pub(super) async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
+    /// Does it. `test` needs no server.
+    pub(super) async fn run(
+        self,
+        server: impl FnOnce() -> Result<Server, Failure>,
+        env: &Environment,
+        screen: &mut Screen,
+    ) -> Result<Exit, Failure> {
         match self {
-            Self::Test(test) => test.run(env, screen).await,
-        }
-    }
-}
-
-/// Everything that was read and heard.
-struct Tested {
-    loaded: Loaded,
-    findings: Vec<Finding>,
-    hearing: Hearing,
-    without_effect: bool,
-}
-
-impl Test {
-    async fn run(self, env: &Environment, screen: &mut Screen) -> Result<Exit, Failure> {
-        let Self { files, advisories, keys, without_effect, output, .. } = self;
-        let name = self.image.or(self.sbom).unwrap_or_default();
-        let image = Image::new(name, self.reference, self.platform, self.registry);
-        let now = OffsetDateTime::now_utc();
-        let own = env.clone();
-        let read = move || Ok((advisories.load(&own)?, load(&files, &keys, now)?));
-        let (known, loaded) = blocking(read).await?;
-        known.warn(screen);
-        loaded.warn(screen);
-        let found = image.find(env, screen).await?;
-        let bar = screen.progress("reading");
-        let tested = blocking(move || {
-            let image = found.read(&bar)?;
-            bar.finish_and_clear();
-            let findings = known.evaluate(&image.sbom)?.findings;
-            let hearing = loaded.hear(&findings, &image, now);
-            Ok(Tested { loaded, findings, hearing, without_effect })
-        })
-        .await?;
-        tested.show(output.format, screen)?;
-        Ok(Exit::Ok)
-    }
-}
-
-impl Tested {
-    fn show(&self, format: Format, screen: &mut Screen) -> Result<(), Failure> {
-        let heard = || self.hearing.heard.iter().filter(|one| !self.without_effect || one.effects.is_empty());
-        match format {
-            Format::Table => {
-                heard().try_for_each(|one| self.lines(one).iter().try_for_each(|line| screen.data(line)))?;
-                screen.data(self.summary())
+            Self::Test(test) => return test.run(env, screen).await,
+            Self::Attach(attach) => attach.run(&server()?, screen).await,
+            Self::List { image, vulnerability, all: show_detached, limit, output } => {
+                let which =
+                    ListDocumentsRequest { image, vulnerability, show_detached, ..Default::default() };
+                documents::list(&server()?, screen, &which, limit, output).await
             }
-            Format::Json => {
-                let items: Vec<Value> = heard().map(|one| self.json(one)).collect();
-                screen.data(pretty(&json!({"schema_version": SCHEMA_VERSION, "statements": items}))?)
+            Self::Show { document, content, output } => {
+                documents::show(&server()?, screen, document, content, output).await
             }
-            Format::Jsonl => heard().try_for_each(|one| screen.data(self.json(one))),
+            Self::Detach { document, reason } => {
+                documents::detach(&server()?, screen, document, reason).await
+            }
         }
-    }
-
-    fn statement(&self, one: &vex::Heard) -> (&str, &vex::Document, &vex::Statement) {
-        let of = &self.loaded.documents[one.document];
-        (&of.file, &of.document, &of.document.statements[one.statement])
-    }
-
-    /// What it says, and below what comes of it.
-    fn lines(&self, one: &vex::Heard) -> Vec<String> {
-        let (file, _, statement) = self.statement(one);
-        let name = statement.vulnerability.first().map(String::as_str).unwrap_or_default();
-        let product = statement.products.first().map(ToString::to_string).unwrap_or_default();
-        let more = statement.products.len().saturating_sub(1);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let says = format!("{file} {}: {name} {} {product}{more}", statement.id, statement.status.as_str());
-        let effects = one.effects.iter().map(|effect| self.effect(effect));
-        let complaints =
-            one.complaints.iter().map(|complaint| format!("  {}: {complaint}", complaint.as_str()));
-        [says].into_iter().chain(effects).chain(complaints).collect()
-    }
-
-    fn effect(&self, effect: &Effect) -> String {
-        let Finding { vulnerability, purl, .. } = &self.findings[effect.finding];
-        format!("  {}: {vulnerability} of {purl}, score {}", effect.part.as_str(), effect.score)
-    }
-
-    fn summary(&self) -> String {
-        let heard = &self.hearing.heard;
-        let effective = heard.iter().filter(|one| !one.effects.is_empty()).count();
-        let words = self.hearing.words.iter().flatten();
-        let (suppressed, held) =
-            (words.clone().filter(|w| w.suppresses()).count(), words.filter(|w| w.held).count());
-        format!(
-            "{}: {effective} with effect; of {} {suppressed} suppressed, {held} held",
-            count(heard.len() as u64, "statement"),
-            count(self.findings.len() as u64, "finding"),
-        )
-    }
-
-    fn json(&self, one: &vex::Heard) -> Value {
-        let (file, document, statement) = self.statement(one);
-        let effect = |effect: &Effect| {
-            let Finding { vulnerability, purl, .. } = &self.findings[effect.finding];
-            json!({
-                "vulnerability": vulnerability,
-                "purl": purl.as_str(),
-                "part": effect.part.as_str(),
-                "score": effect.score,
-            })
-        };
-        let complaint =
-            |complaint: &vex::Complaint| json!({"kind": complaint.as_str(), "text": complaint.to_string()});
-        json!({
-            "file": file,
-            "format": document.format.as_str(),
-            "document": document.id,
-            "version": document.version,
-            "author": document.author,
-            "statement": statement.id,
-            "vulnerability": statement.vulnerability,
-            "status": statement.status.as_str(),
-            "products": statement.products.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "effects": one.effects.iter().map(effect).collect::<Vec<_>>(),
-            "complaints": one.complaints.iter().map(complaint).collect::<Vec<_>>(),
-        })
+        .map(|()| Exit::Ok)
     }
 }

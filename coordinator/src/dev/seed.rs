@@ -69,19 +69,20 @@ async fn demo_tenant(store: &Store) -> Result<TenantId> {
     Ok(tenant.id)
 }
 
-/// Keeps a token in a file; makes another when it is missing or no longer good.
+/// Keeps a token in a file; makes another when it is missing, no longer good, or lacks what there is by now.
 async fn token(
     store: &Store,
     file: &Path,
     tenant: TenantId,
     scopes: impl Iterator<Item = Scope>,
 ) -> Result<()> {
+    let scopes: Vec<_> = scopes.map(|scope| scope.as_str().to_owned()).collect();
     if let Ok(text) = std::fs::read_to_string(file)
-        && tokens::verify(store, text.trim()).await?.is_ok()
+        && let Ok(caller) = tokens::verify(store, text.trim()).await?
+        && scopes.iter().all(|scope| caller.scopes.contains(scope))
     {
         return Ok(());
     }
-    let scopes: Vec<_> = scopes.map(|scope| scope.as_str().to_owned()).collect();
     let mut tx = store.fleet().await?;
     let (_, text) = tokens::issue(&mut tx, tenant, "starling dev", &scopes, None).await?;
     // The file first: a token that is in no file is of no use to anybody.

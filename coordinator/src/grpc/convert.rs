@@ -5,8 +5,10 @@ use std::time::Duration;
 use model::{Coverage, GapKind, JobKind, JobState, Lane, Origin, Severity, Stage};
 use proto_api::common::v1 as common;
 use proto_api::finding::v1 as finding;
+use proto_api::issuer::v1 as issuer;
 use proto_api::job::v1 as job;
 use time::OffsetDateTime;
+use vex::trust::Tier;
 
 /// The contract's word for a lane.
 pub const fn lane(lane: Lane) -> common::Lane {
@@ -175,6 +177,27 @@ pub const fn origin_of(origin: finding::Origin) -> Option<Origin> {
     }
 }
 
+/// The contract's word for how far an issuer is trusted.
+pub const fn tier(tier: Tier) -> issuer::Tier {
+    match tier {
+        Tier::Untrusted => issuer::Tier::Untrusted,
+        Tier::Third => issuer::Tier::Hub,
+        Tier::Second => issuer::Tier::Supplier,
+        Tier::First => issuer::Tier::Own,
+    }
+}
+
+/// The tier of a request; `None` when it names none.
+pub const fn tier_of(tier: issuer::Tier) -> Option<Tier> {
+    match tier {
+        issuer::Tier::Unspecified => None,
+        issuer::Tier::Untrusted => Some(Tier::Untrusted),
+        issuer::Tier::Hub => Some(Tier::Third),
+        issuer::Tier::Supplier => Some(Tier::Second),
+        issuer::Tier::Own => Some(Tier::First),
+    }
+}
+
 /// A moment as the contract writes it.
 pub fn timestamp(moment: OffsetDateTime) -> prost_types::Timestamp {
     let nanos = i32::try_from(moment.nanosecond()).expect("below a second");
@@ -204,6 +227,7 @@ mod tests {
         assert!(Severity::ALL.iter().all(|s| severity_of(severity(*s)) == Some(*s)));
         assert!(GapKind::ALL.iter().all(|k| gap_kind_of(gap_kind(*k)) == *k));
         assert!([None, Some(Origin::Base), Some(Origin::Own)].iter().all(|o| origin_of(origin(*o)) == *o));
+        assert!(Tier::ALL.iter().all(|t| tier_of(tier(*t)) == Some(*t)));
         let coverages = [Coverage::Complete, Coverage::Partial, Coverage::Provisional];
         assert!(coverages.iter().all(|c| coverage_of(coverage(*c)) == *c));
     }

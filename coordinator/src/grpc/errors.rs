@@ -152,6 +152,8 @@ fn reason_of_missing(entity: &str) -> ErrorReason {
         "dead letter" => ErrorReason::DeadLetterNotFound,
         "run" => ErrorReason::RunNotFound,
         "schedule" => ErrorReason::ScheduleNotFound,
+        "vex document" => ErrorReason::VexNotFound,
+        "issuer" => ErrorReason::IssuerNotFound,
         _ => ErrorReason::DataCorrupt,
     }
 }

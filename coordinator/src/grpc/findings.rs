@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evaluation::{Cause, ChangeKind, RevisedAdvisory};
-use model::{Finding, ImageDigest, Severity};
+use model::{Finding, ImageDigest, Severity, VexWord};
 use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
 use proto_api::finding::v1::finding_service_server::FindingService;
@@ -61,11 +61,11 @@ impl FindingService for Findings {
         let verdict = verdict_of(&mut tx, &image, *verdict_version, "verdict_version").await?;
         let exploited =
             enrichment::exploited(&mut tx, &image, verdict.version).await.map_err(Refusal::from)?;
-        let counts = verdict.counts;
         Ok(Response::new(CountFindingsResponse {
             image_digest: image.to_string(),
-            findings: counts.iter().map(|(_, number)| i64::from(*number)).sum(),
-            by_severity: by_severity(&counts),
+            findings: verdict.counts.iter().map(|(_, number)| i64::from(*number)).sum(),
+            by_severity: by_severity(&verdict.counts),
+            suppressed: verdict.suppressed.into(),
             exploited: i64::try_from(exploited).unwrap_or(i64::MAX),
         }))
     }
@@ -105,12 +105,13 @@ impl Findings {
         let verdict = verdict_of(&mut tx, &image, request.verdict_version, "verdict_version").await?;
         keeping(&image, &verdict)?;
         // Bound to the verdict: of another one's list, places mean nothing.
-        let parts: [&[u8]; 5] = [
+        let parts: [&[u8]; 6] = [
             image.as_str().as_bytes(),
             &verdict.version.to_be_bytes(),
             filter.min_severity.as_str().as_bytes(),
             &[u8::from(filter.fixed_only)],
             filter.exactly.as_deref().unwrap_or_default().as_bytes(),
+            &[u8::from(filter.with_suppressed)],
         ];
         let binding = Binding::of("ListFindings", caller.tenant, &parts);
         let seals = &self.0.seals;
@@ -202,6 +203,7 @@ fn parse_filter(filter: &FindingFilter) -> Result<Filter, Refusal> {
         min_severity: convert::severity_of(least).unwrap_or(Severity::Unknown),
         fixed_only: filter.only_fixed,
         exactly: Some(filter.exactly.clone()).filter(|text| !text.is_empty()),
+        with_suppressed: filter.show_suppressed,
     })
 }
 
@@ -233,6 +235,7 @@ pub(super) fn verdict_message(image: &ImageDigest, verdict: &Verdict) -> wire::V
         findings: verdict.counts.iter().map(|(_, number)| i64::from(*number)).sum(),
         cause: verdict.cause.as_ref().map(cause_message),
         changes: verdict.changes.iter().map(change_count).collect(),
+        suppressed: verdict.suppressed.into(),
         ..wire::Verdict::default()
     }
 }
@@ -283,7 +286,22 @@ pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
         fixed_versions: finding.fix.versions().to_vec(),
         fix_state: finding.fix.as_str().to_owned(),
         advisories: finding.advisories.iter().map(advisory).collect(),
+        vex: finding.vex.as_ref().map(vex_message),
         ..wire::Finding::default()
+    }
+}
+
+fn vex_message(word: &VexWord) -> wire::VexWord {
+    wire::VexWord {
+        status: word.status.as_str().to_owned(),
+        held: word.held,
+        suppresses: word.suppresses(),
+        justification: word.justification.map(|why| why.as_str().to_owned()).unwrap_or_default(),
+        detail: word.detail.clone().unwrap_or_default(),
+        issuer: word.issuer.clone(),
+        document: word.document.clone(),
+        statement: word.statement.clone(),
+        score: word.score.into(),
     }
 }
 

@@ -20,6 +20,10 @@ pub enum Scope {
     FindingsRead,
     /// Read the freshness of feeds.
     FeedsRead,
+    /// Read VEX documents and issuers.
+    VexRead,
+    /// Attach VEX documents, change one's own issuers.
+    VexWrite,
     /// Read one's own tenant and quota.
     TenantRead,
     /// Operators: read everything about the installation.
@@ -34,11 +38,13 @@ pub enum Scope {
     OpsQueue,
     /// Operators: make, release and cancel runs, set schedules.
     OpsRuns,
+    /// Operators: attach VEX documents and change issuers for all tenants.
+    OpsVex,
 }
 
 use Scope::{
     FeedsRead, FindingsRead, ImagesRead, ImagesWrite, JobsRead, JobsWrite, OpsCluster, OpsFeeds, OpsQueue,
-    OpsRead, OpsRuns, OpsTenants, TenantRead,
+    OpsRead, OpsRuns, OpsTenants, OpsVex, TenantRead, VexRead, VexWrite,
 };
 
 /// What a method asks of its caller.
@@ -119,6 +125,20 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.run.v1.RunService/GetSchedule", &[OpsRead]),
     ("starling.run.v1.RunService/SetSchedule", &[OpsRuns]),
     ("starling.run.v1.RunService/DeleteSchedule", &[OpsRuns]),
+    ("starling.vex.v1.VexService/AttachDocument", &[VexWrite, OpsVex]),
+    ("starling.vex.v1.VexService/GetDocument", &[VexRead, OpsRead]),
+    ("starling.vex.v1.VexService/ListDocuments", &[VexRead, OpsRead]),
+    ("starling.vex.v1.VexService/DetachDocument", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/CreateIssuer", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/UpdateIssuer", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/GetIssuer", &[VexRead, OpsRead]),
+    ("starling.issuer.v1.IssuerService/ListIssuers", &[VexRead, OpsRead]),
+    ("starling.issuer.v1.IssuerService/RetireIssuer", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/AddKey", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/RevokeKey", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/SetTrust", &[VexWrite]),
+    ("starling.issuer.v1.IssuerService/SetPolicy", &[VexWrite, OpsVex]),
+    ("starling.issuer.v1.IssuerService/ListIssuerChanges", &[VexRead, OpsRead]),
 ];
 
 /// Services that tell nothing about tenants: health for load balancers, reflection for tools.
@@ -140,13 +160,15 @@ pub fn access(path: &str) -> Option<Access> {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         JobsRead,
         JobsWrite,
         ImagesRead,
         ImagesWrite,
         FindingsRead,
         FeedsRead,
+        VexRead,
+        VexWrite,
         TenantRead,
         OpsRead,
         OpsFeeds,
@@ -154,6 +176,7 @@ impl Scope {
         OpsCluster,
         OpsQueue,
         OpsRuns,
+        OpsVex,
     ];
 
     /// The scopes a tenant's token has when it is issued without a choice.
@@ -175,6 +198,8 @@ impl Scope {
             ImagesWrite => "images.write",
             FindingsRead => "findings.read",
             FeedsRead => "feeds.read",
+            VexRead => "vex.read",
+            VexWrite => "vex.write",
             TenantRead => "tenant.read",
             OpsRead => "ops.read",
             OpsFeeds => "ops.feeds",
@@ -182,6 +207,7 @@ impl Scope {
             OpsCluster => "ops.cluster",
             OpsQueue => "ops.queue",
             OpsRuns => "ops.runs",
+            OpsVex => "ops.vex",
         }
     }
 

@@ -52,6 +52,10 @@ area! {
     impact, "starling.impact.v1"
 }
 area! {
+    /// Whose VEX is heard.
+    issuer, "starling.issuer.v1"
+}
+area! {
     /// Jobs.
     job, "starling.job.v1"
 }
@@ -70,4 +74,8 @@ area! {
 area! {
     /// Verdicts over time.
     verdict, "starling.verdict.v1"
+}
+area! {
+    /// VEX documents.
+    vex, "starling.vex.v1"
 }

@@ -83,6 +83,13 @@ impl ErrorReason {
             | Self::BlobTooLarge
             | Self::ManifestInvalid
             | Self::ConfigInvalid => self.image_guide(),
+            Self::VexNotFound
+            | Self::VexExists
+            | Self::VexInvalid
+            | Self::IssuerNotFound
+            | Self::IssuerExists
+            | Self::IssuerState
+            | Self::KeyInvalid => self.vex_guide(),
             Self::QueueFull
             | Self::RateExceeded
             | Self::NodeBusy
@@ -270,6 +277,42 @@ impl ErrorReason {
                 Code::InvalidArgument,
                 "The image configuration cannot be read, or does not belong to the manifest.",
                 "send the configuration that the manifest names",
+            ),
+        }
+    }
+
+    const fn vex_guide(self) -> Guide {
+        match self {
+            Self::VexNotFound => guide(
+                Code::NotFound,
+                "No such VEX document, or it is another tenant's.",
+                "list them: starling vex list",
+            ),
+            Self::VexExists => guide(
+                Code::AlreadyExists,
+                "The same document is attached to the same images already.",
+                "see what is attached: starling vex list",
+            ),
+            Self::VexInvalid => guide(
+                Code::InvalidArgument,
+                "Nothing can be read in it as VEX, or it is larger than this server takes.",
+                "look at it without a server: starling vex test FILE --image IMAGE",
+            ),
+            Self::IssuerNotFound => {
+                guide(Code::NotFound, "No such issuer.", "list them: starling issuers list")
+            }
+            Self::IssuerExists => {
+                guide(Code::AlreadyExists, "Another issuer has this id.", "choose another id")
+            }
+            Self::IssuerState => guide(
+                Code::FailedPrecondition,
+                "The issuer's state does not allow this.",
+                "look at it: starling issuers show ISSUER",
+            ),
+            _ => guide(
+                Code::InvalidArgument,
+                "The bytes are no key that can be used, or one that is over, or an issuer has it already.",
+                "give a public key (Ed25519, P-256) or an X.509 certificate that is good now, in PEM or DER",
             ),
         }
     }

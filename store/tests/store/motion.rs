@@ -151,7 +151,8 @@ async fn findings_are_listed_worst_first_page_by_page(owner: PgPool) {
     let mut expected: Vec<_> = (0..20).map(finding).collect();
     expected.sort_by_key(|f| std::cmp::Reverse(f.severity)); // stable, so the verdict's order within
     assert_eq!(listed, expected);
-    let bad = findings::Filter { min_severity: Severity::High, fixed_only: true, exactly: None };
+    let bad =
+        findings::Filter { min_severity: Severity::High, fixed_only: true, ..findings::Filter::default() };
     let bad = findings::of_verdict(&mut tx, &image, 2, &bad, None, 50).await.unwrap();
     assert_eq!(bad.len(), expected.iter().filter(|f| f.severity == Severity::High).count(), "4 is even");
     let one = findings::Filter { exactly: Some("GHSA-3".into()), ..findings::Filter::default() };

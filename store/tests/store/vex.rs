@@ -217,7 +217,7 @@ async fn the_same_is_attached_once_to_the_same_images(owner: PgPool) {
         "what is refused takes no number"
     );
     try_attach(&world, tenant, &attaching(&file, None, std::slice::from_ref(&one))).await.unwrap();
-    try_attach(&world, tenant, &attaching(&file, Some(b"sig"), &[one.clone()])).await.unwrap();
+    try_attach(&world, tenant, &attaching(&file, Some(b"sig"), std::slice::from_ref(&one))).await.unwrap();
     assert_eq!(world.number("select count(*) from vex.content").await, 1, "its bytes are kept once");
     detach(&world, tenant, both.id).await;
     try_attach(&world, tenant, &attaching(&file, None, &both.images)).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_tenant_has_its_own_documents_and_the_systems(owner: PgPool) {
     assert_eq!(vex::get(&mut tx, global.id).await.unwrap(), global);
     assert_eq!(vex::content(&mut tx, global.id).await.unwrap().1, None);
     let with_global = Filter { with_global: true, ..Filter::default() };
-    assert_eq!(vex::list(&mut tx, &with_global, None, 10).await.unwrap(), [global.clone()]);
+    assert_eq!(vex::list(&mut tx, &with_global, None, 10).await.unwrap(), std::slice::from_ref(&global));
     assert_eq!(vex::list(&mut tx, &Filter::default(), None, 10).await.unwrap(), []);
     for id in [own.id, global.id] {
         let refused = vex::detach(&mut tx, id, "b", "").await;
