@@ -7,10 +7,12 @@ use store::{Objects, Store};
 
 use crate::clients::feeds::{Feeds, Limits};
 use crate::effects::Committer;
+use crate::evaluator::Evaluator;
 use crate::index_cache::IndexCache;
 use crate::places::Places;
 use crate::scheduler::Policy;
 use crate::sweeper::SweepTiming;
+use crate::vex_hearing::VexHearing;
 
 /// Settings of a node's actors.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub jobs_per_slot: u32,
     /// Images evaluated at once.
     pub evaluations: usize,
+    /// Bytes of VEX documents that are held in memory, by estimate.
+    pub vex_bytes: usize,
     /// The lease of work in the streams, as the cluster has it.
     pub work_lease: Duration,
     /// When the sweeper does what.
@@ -42,6 +46,7 @@ impl Default for Config {
             worker_slots: 2,
             jobs_per_slot: 4,
             evaluations: 2,
+            vex_bytes: 256 << 20,
             work_lease: Duration::from_secs(10),
             sweep: SweepTiming::default(),
             scheduler: Policy::default(),
@@ -76,7 +81,7 @@ pub struct Deps {
     pub(crate) sources: Feeds,
     pub(crate) committer: Committer,
     pub(crate) indexes: IndexCache,
-    pub(crate) places: Arc<Places>,
+    pub(crate) evaluator: Evaluator,
 }
 
 impl Deps {
@@ -90,7 +95,10 @@ impl Deps {
             sources,
             committer: Committer::start(store.clone()),
             indexes: IndexCache::new(store.clone(), config.feeds.records.clone()),
-            places: Arc::new(Places::new(config.evaluations)),
+            evaluator: Evaluator::new(
+                Arc::new(Places::new(config.evaluations)),
+                VexHearing::new(store.clone(), config.vex_bytes),
+            ),
             config: Arc::new(config),
             store,
             objects,
@@ -100,5 +108,10 @@ impl Deps {
     /// The indexes of snapshots that this node holds, for who answers questions about results.
     pub fn indexes(&self) -> &IndexCache {
         &self.indexes
+    }
+
+    /// What VEX says, for who answers questions about it.
+    pub const fn vex(&self) -> &VexHearing {
+        self.evaluator.vex()
     }
 }

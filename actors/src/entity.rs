@@ -13,7 +13,9 @@ use cluster::{EntityContext, EntityFactory, EntityMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 
 use crate::effects::CommitError;
+use crate::evaluator::EvaluatorError;
 use crate::index_cache::IndexError;
+use crate::vex_hearing::HearingError;
 
 /// How often an entity looks again at once before it fails, and so waits.
 const LOOKS_MAX: u32 = 8;
@@ -55,6 +57,24 @@ impl From<IndexError> for Trouble {
         match error {
             IndexError::Store(error) => error.into(),
             IndexError::Build(broken) => Self::Failed(Box::new(broken)),
+        }
+    }
+}
+
+impl From<HearingError> for Trouble {
+    fn from(error: HearingError) -> Self {
+        match error {
+            HearingError::Store(error) => error.into(),
+            HearingError::Reading(broken) => Self::Failed(Box::new(broken)),
+        }
+    }
+}
+
+impl From<EvaluatorError> for Trouble {
+    fn from(error: EvaluatorError) -> Self {
+        match error {
+            EvaluatorError::Hearing(error) => error.into(),
+            EvaluatorError::Leaving(closed) => Self::Failed(Box::new(closed)),
         }
     }
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use advisory::enrichment::Catalogue;
-use advisory::formats::{self, Format};
 use cluster::{EntityContext, EntityFactory};
 use model::FeedId;
 use store::feed_control::{self, Fault};
@@ -25,6 +24,7 @@ use self::reading::{Batch, Listing};
 use crate::clients::feeds::{Error as SourceError, Feeds, Opened, Records};
 use crate::entity::{Entity, Factory, Trouble};
 use crate::failpoint::{self, Point};
+use crate::feed_format::FeedFormat;
 use crate::metrics::{FEED_LAST_SUCCESS, FEED_RECORDS, FEED_RUN_DURATION};
 use crate::{Deps, fence_of, with_causes};
 
@@ -179,8 +179,8 @@ impl Feed {
         Ok(row)
     }
 
-    fn format_of(feed: &Row) -> Result<&'static Format, Failure> {
-        formats::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))
+    fn format_of(feed: &Row) -> Result<FeedFormat, Failure> {
+        FeedFormat::by_word(&feed.format).ok_or_else(|| Failure::UnknownFormat(feed.format.clone()))
     }
 
     async fn refresh(&self, feed: &Row, refresh: &Refresh) -> Result<Done, Failure> {
@@ -219,7 +219,7 @@ impl Feed {
         &self,
         refresh: &Refresh,
         records: Records,
-        format: &'static Format,
+        format: FeedFormat,
     ) -> Result<(Counts, Listing), Failure> {
         let (batches, mut arrived) = mpsc::channel(AHEAD);
         let limits = self.limits.clone();

@@ -9,9 +9,9 @@ mod succession;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::evaluation::{Basis, Cause, Change};
+use ::evaluation::{Apart, Basis, Cause, Change, Grounds, HeardDocument};
 use cluster::{EntityContext, EntityFactory};
-use model::{Finding, ImageDigest, JobId, Severity, TenantId};
+use model::{Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use store::effects::{Applied, Effect, Evaluation};
 use store::evaluations::{Before, Last};
 use store::images::Behind;
@@ -19,13 +19,14 @@ use store::{Fence, Store};
 use tracing::Instrument as _;
 
 use self::decide::{Step, decide};
-use self::succession::{Difference, Succession, digests, in_short};
+use self::succession::{Difference, Succession, digests, grounds, in_short};
 use crate::effects::Committer;
 use crate::entity::{Entity, Factory, Trouble};
+use crate::evaluator::{Asked, Evaluated, Evaluator};
 use crate::failpoint::{self, Point};
 use crate::index_cache::IndexCache;
 use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICT_CHANGES, VERDICTS};
-use crate::places::Places;
+use crate::vex_hearing::{About, Testimony, names_of};
 use crate::{Deps, fence_of};
 
 struct Image {
@@ -36,7 +37,7 @@ struct Image {
     store: Store,
     committer: Committer,
     indexes: IndexCache,
-    places: Arc<Places>,
+    evaluator: Evaluator,
 }
 
 pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
@@ -50,7 +51,7 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             store: deps.store.clone(),
             committer: deps.committer.clone(),
             indexes: deps.indexes.clone(),
-            places: deps.places.clone(),
+            evaluator: deps.evaluator.clone(),
         })
     })
     .shared()
@@ -70,14 +71,16 @@ fn name_oldest(behind: &Behind) {
 struct Found {
     evaluation: evaluation::Evaluation,
     digest: model::Digest,
+    /// What was heard of VEX, where there is any.
+    testimony: Option<Testimony>,
 }
 
 impl Found {
-    fn of(mut evaluation: evaluation::Evaluation) -> Self {
+    fn of(Evaluated { mut evaluation, testimony }: Evaluated) -> Self {
         evaluation.findings.sort(); // The order of a verdict.
         evaluation.gaps = evaluation::coverage::told(evaluation.gaps);
         let digest = evaluation::findings_digest(&evaluation.findings);
-        Self { evaluation, digest }
+        Self { evaluation, digest, testimony }
     }
 }
 
@@ -145,8 +148,10 @@ impl Image {
         let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
         tx.commit().await?;
         let newest = self.indexes.newest().await?;
-        let found = self.places.evaluate(inputs.sbom, newest.clone(), !jobs.is_empty(), Found::of).await;
-        let found = match found.map_err(|closed| Trouble::Failed(Box::new(closed)))? {
+        let (tenant, image) = (self.tenant, self.image.clone());
+        let asked = Asked { tenant, image, revision: inputs.revision, sbom: inputs.sbom };
+        let found = self.evaluator.evaluate(asked, newest.clone(), !jobs.is_empty(), Found::of).await?;
+        let found = match found {
             Ok(found) => found,
             Err(error) => {
                 return self.give_up(inputs.revision, jobs, error.to_string()).await.map(|()| false);
@@ -159,8 +164,7 @@ impl Image {
             gaps: Some(found.evaluation.gaps.clone()),
             findings: found.digest.clone(),
         };
-        let Succession { before, cause, changes } =
-            self.follow(inputs.last, &basis, &found.evaluation.findings).await?;
+        let Succession { before, cause, changes } = self.follow(inputs.last, &basis, &found).await?;
         failpoint::hit(Point::ImageBeforeSave).await;
         let severities: Vec<_> = found.evaluation.findings.iter().map(|finding| finding.severity).collect();
         let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
@@ -198,24 +202,22 @@ impl Image {
     }
 
     /// What the verdict of these findings, which are sorted, says of the last one.
-    async fn follow(
-        &self,
-        last: Option<Last>,
-        now: &Basis,
-        findings: &[Finding],
-    ) -> Result<Succession, store::Error> {
+    async fn follow(&self, last: Option<Last>, now: &Basis, found: &Found) -> Result<Succession, Trouble> {
+        let findings = &found.evaluation.findings;
         let Some(last) = last else {
             return Ok(Succession {
                 before: Before::default(),
-                cause: Cause::of(None, now, vec![]),
+                cause: Cause::of(None, now, Grounds::default()),
                 changes: vec![],
             });
         };
         if last.basis.findings == now.findings || !last.keeps_findings {
             let findings_digest = last.keeps_findings.then(|| last.basis.findings.clone());
+            let apart = Apart { words: false, rest: last.basis.findings != now.findings };
+            let grounds = Grounds { apart, ..Grounds::default() };
             return Ok(Succession {
                 before: Before { version: last.version, findings_digest, findings: vec![] },
-                cause: Cause::of(Some(&last.basis), now, vec![]),
+                cause: Cause::of(Some(&last.basis), now, grounds),
                 changes: vec![],
             });
         }
@@ -228,8 +230,32 @@ impl Image {
         let revised = store::revised::among(&mut tx, &difference.advisories(), old, new).await?;
         tx.commit().await?;
         let changes = difference.changes(store::revised::gone(&revised));
-        let advisories = revised.into_iter().map(|revised| revised.advisory).collect();
-        Ok(Succession { before, cause: Cause::of(Some(&last.basis), now, advisories), changes })
+        let grounds = Grounds {
+            apart: difference.apart(),
+            advisories: revised.into_iter().map(|revised| revised.advisory).collect(),
+            documents: self.documents(&difference, old, found.testimony.as_ref()).await?,
+        };
+        Ok(Succession { before, cause: Cause::of(Some(&last.basis), now, grounds), changes })
+    }
+
+    /// The documents that words rest on which are others than before: those of before, and those of now.
+    async fn documents(
+        &self,
+        difference: &Difference,
+        old: SnapshotId,
+        now: Option<&Testimony>,
+    ) -> Result<Vec<HeardDocument>, Trouble> {
+        let [before, after] = difference.told_otherwise();
+        let mut documents = now.map(|now| grounds(&after, now)).unwrap_or_default();
+        let spoken_of: Vec<&Finding> = before.into_iter().filter(|finding| finding.vex.is_some()).collect();
+        if !spoken_of.is_empty() {
+            // What the image was called has no part in which documents there were.
+            let (tenant, image) = (self.tenant, self.image.clone());
+            let about = About { tenant, image, revision: 0, snapshot: old };
+            let names = names_of(spoken_of.iter().copied());
+            documents.extend(grounds(&spoken_of, &self.evaluator.vex().about(&about, &names).await?));
+        }
+        Ok(documents)
     }
 
     /// The stored SBOM cannot be evaluated: waiting does not help those who wait for it.

@@ -20,8 +20,10 @@ pub mod clients;
 mod config;
 pub mod effects;
 mod entity;
+mod evaluator;
 pub mod failpoint;
 pub mod feed;
+mod feed_format;
 pub mod image;
 pub mod index_cache;
 pub mod metrics;
@@ -36,6 +38,7 @@ mod supervisor;
 pub mod sweeper;
 mod system;
 pub mod tenant;
+pub mod vex_hearing;
 
 use std::sync::Arc;
 
@@ -44,8 +47,9 @@ use store::Fence;
 
 pub use authority::StoreAuthority;
 pub use config::{Config, Deps};
+pub use feed_format::FeedFormat;
 pub use node::{NodeActors, spawn_node_actors};
-pub use recall::{Recall, RecallError};
+pub use recall::{Recall, RecallError, Recalled};
 pub use sweeper::SweepTiming;
 
 /// A factory for each kind of entity.

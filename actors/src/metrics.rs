@@ -30,6 +30,12 @@ pub const VERDICTS: &str = "starling_verdicts_total";
 pub const VERDICT_CHANGES: &str = "starling_verdict_changes_total";
 /// Verdicts that were evaluated again with the advisories of their time, by `agreement` (same, behind, differs).
 pub const RECALLS: &str = "starling_recalls_total";
+/// Documents of VEX that were heard, by `result` (held, read, unreadable).
+pub const VEX_DOCUMENTS: &str = "starling_vex_documents_total";
+/// Signatures of documents of VEX that were checked, by `result` (good, bad, unknown_key).
+pub const VEX_SIGNATURES: &str = "starling_vex_signatures_total";
+/// Findings that VEX was heard on, each time anew, by `word` (suppressed, held, told).
+pub const VEX_WORDS: &str = "starling_vex_words_total";
 /// Bells that the relay carried, by `kind`.
 pub const BELLS_RUNG: &str = "starling_bells_rung_total";
 /// Rounds of the relay that failed, by `cause` (database, valkey).
@@ -94,6 +100,9 @@ pub fn describe() {
     describe_counter!(VERDICTS, "verdicts of this node, by result");
     describe_counter!(VERDICT_CHANGES, "changes against the verdict before, by kind");
     describe_counter!(RECALLS, "verdicts evaluated again with the advisories of their time, by agreement");
+    describe_counter!(VEX_DOCUMENTS, "documents of VEX that were heard, by result: held, read, unreadable");
+    describe_counter!(VEX_SIGNATURES, "signatures of documents of VEX that were checked, by result");
+    describe_counter!(VEX_WORDS, "findings that VEX was heard on, by word: suppressed, held, told");
     describe_counter!(BELLS_RUNG, "bells carried from the outbox to streams, by kind");
     describe_counter!(RELAY_FAILURES, "rounds of the relay that failed, by cause");
     describe_counter!(SWEPT, "bells rung by the sweeper because nothing moved");

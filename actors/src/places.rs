@@ -4,13 +4,7 @@
 //! A run over the fleet asks many images of one node at once. They wait in a queue of their own and come to the
 //! places one by one, so that a scan finds no more of them before it than there are places.
 
-use std::sync::Arc;
-
-use evaluation::{Evaluation, Index};
-use model::Sbom;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
-
-use crate::index_cache::IndexedSnapshot;
 
 /// The places of a node.
 #[derive(Debug)]
@@ -44,38 +38,8 @@ impl Places {
         Self { all: Semaphore::new(places), unattended: Semaphore::new(places) }
     }
 
-    /// Evaluates a stored SBOM against a snapshot in one of the places, and makes of the result what the caller needs.
-    /// `Err` on the outside when the node leaves.
-    pub(crate) async fn evaluate<T: Send + 'static>(
-        &self,
-        document: Vec<u8>,
-        against: Arc<IndexedSnapshot>,
-        attended: bool,
-        then: impl FnOnce(Evaluation) -> T + Send + 'static,
-    ) -> Result<Result<T, Unevaluable>, AcquireError> {
-        let evaluate = |sbom: &Sbom, index: &Index| then(evaluation::evaluate(sbom, index));
-        self.look(document, against, attended, evaluate).await
-    }
-
-    /// Looks at a stored SBOM and the advisories of a snapshot in one of the places.
-    pub(crate) async fn look<T: Send + 'static>(
-        &self,
-        document: Vec<u8>,
-        against: Arc<IndexedSnapshot>,
-        attended: bool,
-        look: impl FnOnce(&Sbom, &Index) -> T + Send + 'static,
-    ) -> Result<Result<T, Unevaluable>, AcquireError> {
-        let _place = self.take(attended).await?;
-        let thinking = tokio::task::spawn_blocking(move || {
-            let sbom = inventory::sbom::parse(&document)
-                .map_err(|error| Unevaluable::Unreadable(error.to_string()))?;
-            Ok(look(&sbom, &against.index))
-        });
-        Ok(thinking.await.unwrap_or(Err(Unevaluable::Panicked)))
-    }
-
     /// Waits for a place. `attended`: whether somebody waits for what comes of it.
-    async fn take(&self, attended: bool) -> Result<Place<'_>, AcquireError> {
+    pub(crate) async fn take(&self, attended: bool) -> Result<Place<'_>, AcquireError> {
         let turn = if attended { None } else { Some(self.unattended.acquire().await?) };
         Ok(Place { _turn: turn, _place: self.all.acquire().await? })
     }

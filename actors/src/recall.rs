@@ -1,19 +1,31 @@
-//! What was known: an SBOM evaluated once more, with the advisories of a snapshot of before.
+//! What was known: an SBOM evaluated once more, with the advisories and the VEX of a snapshot of before.
 
-use std::sync::Arc;
-
-use evaluation::{Evaluation, Explanation, Index};
-use model::{Digest, Sbom, SnapshotId};
+use evaluation::{Explanation, Index};
+use model::{Digest, ImageDigest, Sbom, SnapshotId, TenantId};
 
 use crate::Deps;
+use crate::evaluator::{Asked, Evaluated, Evaluator, EvaluatorError};
 use crate::index_cache::{IndexCache, IndexError};
-use crate::places::Places;
+use crate::vex_hearing::HearingError;
 
 /// Evaluates again. Cheap to clone; what it computes counts against the node's evaluations.
 #[derive(Debug, Clone)]
 pub struct Recall {
     indexes: IndexCache,
-    places: Arc<Places>,
+    evaluator: Evaluator,
+}
+
+/// What is evaluated again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled {
+    /// Whose image.
+    pub tenant: TenantId,
+    /// Which image.
+    pub image: ImageDigest,
+    /// The image's revision of that time.
+    pub revision: i64,
+    /// The SBOM of that time, as stored.
+    pub sbom: Vec<u8>,
 }
 
 /// Why it could not be evaluated.
@@ -22,6 +34,9 @@ pub enum RecallError {
     /// The advisories of that snapshot are not to be had now.
     #[error("the advisories of the snapshot cannot be read")]
     Index(#[from] IndexError),
+    /// The VEX of that snapshot is not to be had now.
+    #[error("the VEX of the snapshot cannot be read")]
+    Hearing(#[from] HearingError),
     /// The stored SBOM can never be evaluated.
     #[error("the stored sbom cannot be evaluated: {0}")]
     Sbom(String),
@@ -33,19 +48,28 @@ pub enum RecallError {
 impl Recall {
     /// With the node's own indexes.
     pub fn new(deps: &Deps) -> Self {
-        Self { indexes: deps.indexes.clone(), places: deps.places.clone() }
+        Self { indexes: deps.indexes.clone(), evaluator: deps.evaluator.clone() }
     }
 
     /// The digest of what these components' findings are by this snapshot.
+    ///
+    /// # Errors
+    /// When what was known then cannot be had now.
     pub async fn findings_digest(
         &self,
-        document: Vec<u8>,
+        recalled: Recalled,
         snapshot: SnapshotId,
     ) -> Result<Digest, RecallError> {
         let then = self.indexes.at(snapshot).await?;
-        let digest = |found: Evaluation| evaluation::findings_digest(&found.findings);
-        let found = self.places.evaluate(document, then, true, digest).await;
-        found.map_err(|_| RecallError::Leaving)?.map_err(|error| RecallError::Sbom(error.to_string()))
+        let Recalled { tenant, image, revision, sbom } = recalled;
+        let asked = Asked { tenant, image, revision, sbom };
+        let digest = |found: Evaluated| evaluation::findings_digest(&found.evaluation.findings);
+        let found = self.evaluator.evaluate(asked, then, true, digest).await;
+        let found = found.map_err(|error| match error {
+            EvaluatorError::Leaving(_) => RecallError::Leaving,
+            EvaluatorError::Hearing(error) => error.into(),
+        })?;
+        found.map_err(|error| RecallError::Sbom(error.to_string()))
     }
 
     /// Why a vulnerability holds for these components by this snapshot, or why it does not.
@@ -57,7 +81,7 @@ impl Recall {
     ) -> Result<Explanation, RecallError> {
         let then = self.indexes.at(snapshot).await?;
         let explain = move |sbom: &Sbom, index: &Index| evaluation::explain(sbom, index, &vulnerability);
-        let explained = self.places.look(document, then, true, explain).await;
+        let explained = self.evaluator.look(document, then, true, explain).await;
         explained.map_err(|_| RecallError::Leaving)?.map_err(|error| RecallError::Sbom(error.to_string()))
     }
 }

@@ -4,25 +4,23 @@
 //! A difference is a fault of ours, or of a store that was changed by hand: it is an error in the log and a number that
 //! an alarm watches. Nothing is mended: whoever looks finds it as it was.
 
-use std::sync::Arc;
-
-use evaluation::Evaluation;
 use evaluation::impact::{self, Difference, sampled};
 use model::SnapshotId;
 use store::Store;
 use store::impact::Found;
 
 use crate::Deps;
+use crate::evaluator::{Asked, Evaluated, Evaluator};
 use crate::index_cache::IndexCache;
 use crate::metrics::{DELTA_DIFFERENCES, DELTA_SAMPLED};
-use crate::places::{Places, Unevaluable};
+use crate::places::Unevaluable;
 
 /// Matches samples anew. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     store: Store,
     indexes: IndexCache,
-    places: Arc<Places>,
+    evaluator: Evaluator,
 }
 
 /// What came of a sample.
@@ -37,7 +35,7 @@ pub struct Sampled {
 impl Sampler {
     /// With the node's own indexes, in its places.
     pub fn of_node(deps: &Deps) -> Self {
-        Self { store: deps.store.clone(), indexes: deps.indexes.clone(), places: deps.places.clone() }
+        Self { store: deps.store.clone(), indexes: deps.indexes.clone(), evaluator: deps.evaluator.clone() }
     }
 
     /// Compares up to so many images, chosen by the seed: those whose verdict is to hold for this snapshot.
@@ -64,10 +62,13 @@ impl Sampler {
             let mut tx = self.store.tenant(found.tenant).await?;
             let kept = store::impact::kept(&mut tx, &found.image, snapshot).await?;
             tx.commit().await?;
-            let Some((kept, document)) = kept else { continue };
-            let compare = |full: Evaluation| impact::compare(kept, &full);
+            let Some((kept, sbom)) = kept else { continue };
+            let compare = |full: Evaluated| impact::compare(kept, &full.evaluation);
+            // It is the word on all revisions there are.
+            let (tenant, image, revision) = (found.tenant, found.image.clone(), i64::MAX);
+            let asked = Asked { tenant, image, revision, sbom };
             // One that cannot be read has no verdict that could be wrong.
-            let compared = match self.places.evaluate(document, full.clone(), false, compare).await? {
+            let compared = match self.evaluator.evaluate(asked, full.clone(), false, compare).await? {
                 Err(Unevaluable::Unreadable(_)) => continue,
                 compared => compared?,
             };

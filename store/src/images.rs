@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::row::{lane, number, parse};
 use crate::{Error, TenantTx};
 
+/// Repositories that one image is known by.
+const CALLED_MAX: i64 = 64;
+
 /// A layer as the manifest and the configuration name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
@@ -172,6 +175,7 @@ pub async fn put(tx: &mut TenantTx, image: &NewImage) -> Result<bool, Error> {
         insert_layers(tx, image).await?;
     }
     move_names(tx, image).await?;
+    remember_called(tx, image).await?;
     Ok(new)
 }
 
@@ -230,6 +234,61 @@ async fn move_names(tx: &mut TenantTx, image: &NewImage) -> Result<(), Error> {
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Keeps what the image is called besides what it was called before. An image that was evaluated has to be again, as what
+/// is said of a product may be said of it now.
+async fn remember_called(tx: &mut TenantTx, image: &NewImage) -> Result<(), Error> {
+    let tenant = tx.tenant().as_uuid();
+    let mut repositories: Vec<String> = image.names.iter().map(|name| vex::repository(name)).collect();
+    repositories.sort();
+    repositories.dedup();
+    let new = sqlx::query_scalar!(
+        r#"select r.name as "name!" from unnest($3::text[]) as r(name)
+           where not exists (select from scanner.image_called c
+                             where c.tenant_id = $1 and c.image_digest = $2 and c.repository = r.name)
+           limit greatest($4 - (select count(*) from scanner.image_called c
+                                where c.tenant_id = $1 and c.image_digest = $2), 0)"#,
+        tenant,
+        image.digest.as_str(),
+        &repositories,
+        CALLED_MAX,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    if new.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "with raised as (
+             update scanner.image set
+                 revision = revision + case when sbom_digest is null then 0 else 1 end,
+                 changed_at = case when sbom_digest is null then changed_at else clock_timestamp() end
+             where tenant_id = $1 and digest = $2 returning revision)
+         insert into scanner.image_called (tenant_id, image_digest, repository, revision)
+         select $1, $2, n.name, raised.revision from raised, unnest($3::text[]) as n(name) on conflict do nothing",
+        tenant,
+        image.digest.as_str(),
+        &new,
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The repositories that an image was called by up to this revision of it, in their order.
+pub async fn called(tx: &mut TenantTx, digest: &ImageDigest, revision: i64) -> Result<Vec<String>, Error> {
+    let tenant = tx.tenant().as_uuid();
+    let repositories = sqlx::query_scalar!(
+        "select repository from scanner.image_called
+         where tenant_id = $1 and image_digest = $2 and revision <= $3 order by repository",
+        tenant,
+        digest.as_str(),
+        revision,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(repositories)
 }
 
 /// An image with its layers and names.

@@ -449,6 +449,28 @@ pub async fn unindexed(tx: &mut FleetTx, limit: u32) -> Result<Vec<(TenantId, Im
         .collect()
 }
 
+/// Of these images those that have an SBOM: of the tenant that is given, or of every tenant that has the image.
+pub async fn named(
+    tx: &mut FleetTx,
+    images: &[(Option<TenantId>, ImageDigest)],
+) -> Result<Vec<(TenantId, ImageDigest)>, Error> {
+    let tenants: Vec<Option<Uuid>> = images.iter().map(|(tenant, _)| tenant.map(|t| t.as_uuid())).collect();
+    let digests: Vec<&str> = images.iter().map(|(_, image)| image.as_str()).collect();
+    let rows = sqlx::query!(
+        "select distinct i.tenant_id, i.digest
+         from unnest($1::uuid[], $2::text[]) as n(tenant, digest)
+         join scanner.image i on i.digest = n.digest and (n.tenant is null or i.tenant_id = n.tenant)
+         where i.sbom_digest is not null order by i.tenant_id, i.digest",
+        &tenants as &[Option<Uuid>],
+        &digests as &[&str],
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((TenantId::from_uuid(row.tenant_id), parse("image", &row.digest)?)))
+        .collect()
+}
+
 /// The last place that an image has; 0 when there is none.
 pub async fn last_place(tx: &mut FleetTx) -> Result<i32, Error> {
     let last = sqlx::query_scalar!("select max(image_no) from scanner.image_component");

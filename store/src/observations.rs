@@ -170,7 +170,7 @@ pub async fn latest_snapshot(tx: &mut FleetTx) -> Result<SnapshotId, Error> {
     Ok(SnapshotId(id))
 }
 
-/// Reads everything that is listed as of a snapshot, page by page, so that no transaction stays open while the caller
+/// Reads everything that a feed lists as of a snapshot, or all feeds of advisories, page by page, so that no transaction stays open while the caller
 /// works: [`Reader::next_page`] until it is empty. Observations are immutable, so the pages fit together.
 pub fn current(store: &Store, snapshot: SnapshotId, feed: Option<FeedId>) -> Reader {
     Reader { store: store.clone(), snapshot, only: feed, after: (String::new(), String::new()) }
@@ -193,7 +193,10 @@ impl Reader {
             let rows = sqlx::query!(
                 r#"select distinct on (o.feed_id, o.advisory_id) o.feed_id, o.advisory_id, o.document
                    from vuln.observation o join vuln.snapshot s on s.feed_id = o.feed_id and s.refresh = o.refresh
-                   where s.snapshot_id <= $1 and ($2::text is null or o.feed_id = $2)
+                   where s.snapshot_id <= $1
+                     and case when $2::text is null
+                              then o.feed_id in (select f.feed_id from vuln.feed f where f.kind = 'advisories')
+                              else o.feed_id = $2 end
                      and (o.feed_id, o.advisory_id) > ($3, $4)
                    order by o.feed_id, o.advisory_id, o.revision desc limit $5"#,
                 self.snapshot.0,

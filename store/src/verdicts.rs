@@ -1,6 +1,6 @@
 //! The verdicts on an image, every version of them: what each was made from, why, and what it changed.
 
-use evaluation::{Cause, CauseKind, ChangeKind, RevisedAdvisory};
+use evaluation::{Cause, CauseKind, ChangeKind, DocumentSource, HeardDocument, RevisedAdvisory};
 use model::{Coverage, Digest, Finding, Gap, ImageDigest, Severity, SnapshotId};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -164,15 +164,26 @@ pub async fn changes(tx: &mut TenantTx, image: &ImageDigest, version: u32) -> Re
 
 /// A cause as its column holds it.
 pub(crate) fn cause_row(cause: &Cause) -> Value {
-    let advisory = |a: &RevisedAdvisory| {
-        // PostgreSQL's text holds every character but NUL.
-        json!([a.feed.as_str(), a.advisory.replace('\0', "\u{fffd}"), a.before, a.after])
+    let advisory = |a: &RevisedAdvisory| json!([a.feed.as_str(), text(&a.advisory), a.before, a.after]);
+    let document = |heard: &HeardDocument| {
+        let (feed, attached) = match &heard.source {
+            DocumentSource::Feed(feed) => (Some(feed.as_str()), None),
+            DocumentSource::Attached(id) => (None, Some(id.as_str())),
+        };
+        json!([feed, attached, text(&heard.document), text(&heard.version)])
     };
     json!({
         "kinds": cause.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
         "advisories": cause.advisories.iter().map(advisory).collect::<Vec<_>>(),
         "more": cause.more_advisories,
+        "documents": cause.documents.iter().map(document).collect::<Vec<_>>(),
+        "more_documents": cause.more_documents,
     })
+}
+
+/// PostgreSQL's text holds every character but NUL.
+fn text(foreign: &str) -> String {
+    foreign.replace('\0', "\u{fffd}")
 }
 
 fn read_cause(stored: &Value) -> Result<Cause, Error> {
@@ -182,6 +193,26 @@ fn read_cause(stored: &Value) -> Result<Cause, Error> {
         kinds: list("kinds")?.iter().map(kind).collect::<Result<_, _>>()?,
         advisories: list("advisories")?.iter().map(read_advisory).collect::<Result<_, _>>()?,
         more_advisories: number("verdict", stored["more"].as_u64().unwrap_or_default())?,
+        // Causes of before VEX have none.
+        documents: match stored.get("documents") {
+            None => Vec::new(),
+            Some(_) => list("documents")?.iter().map(read_document).collect::<Result<_, _>>()?,
+        },
+        more_documents: number("verdict", stored["more_documents"].as_u64().unwrap_or_default())?,
+    })
+}
+
+fn read_document(stored: &Value) -> Result<HeardDocument, Error> {
+    let text = |place: usize| stored[place].as_str().map(str::to_owned);
+    let lacks = || corrupt("a document of a cause lacks a field");
+    Ok(HeardDocument {
+        source: match (text(0), text(1)) {
+            (Some(feed), _) => DocumentSource::Feed(parse("verdict", &feed)?),
+            (None, Some(id)) => DocumentSource::Attached(id),
+            (None, None) => return Err(lacks()),
+        },
+        document: text(2).ok_or_else(lacks)?,
+        version: text(3).ok_or_else(lacks)?,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::row::{lane_index, number, parse, word};
 use crate::{Error, TenantTx};
 
 pub use about::{Source, SourceOrigin, about, all_for, bytes, is_any};
-pub use concerns::{Concern, Place, Stretch, concerns};
+pub use concerns::{Changes, Concern, Place, Stretch, changes, concerns};
 
 /// Bytes of a file that is attached.
 pub const CONTENT_BYTES_MAX: usize = 8 << 20;

@@ -24,5 +24,6 @@ mod shared_layers;
 mod tenants;
 mod trust;
 mod verdicts;
+mod vex;
 mod watch;
 mod webhooks;

@@ -21,7 +21,6 @@ mod tarball;
 use std::time::Duration;
 
 use advisory::enrichment::Catalogue;
-use advisory::formats::Format;
 use reqwest::Url;
 use store::feed_control::Fault;
 use tokio::sync::oneshot;
@@ -30,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::cursor::Cursor;
 use self::download::Download;
 use crate::backoff::Backoff;
+use crate::feed_format::FeedFormat;
 use crate::metrics::FEED_DOWNLOAD_BYTES;
 
 pub use archive::Archive;
@@ -81,8 +81,8 @@ impl Default for Limits {
 impl Limits {
     /// The same, for documents of this format.
     #[must_use]
-    pub fn of(&self, format: &Format) -> Self {
-        let record_bytes = format.document_bytes(&self.records);
+    pub fn of(&self, format: impl Into<FeedFormat>) -> Self {
+        let record_bytes = format.into().document_bytes(&self.records);
         Self { records: advisory::Limits { record_bytes, ..self.records.clone() }, ..self.clone() }
     }
 
@@ -318,8 +318,9 @@ impl Feeds {
         uri: &str,
         cursor: Option<&str>,
         whole: bool,
-        format: &Format,
+        format: impl Into<FeedFormat>,
     ) -> Result<Opened, Error> {
+        let format = format.into();
         let former = Cursor::parse(cursor);
         match Source::parse(uri, self.plain_http)? {
             Source::Bucket(base) => self.bucket(&base, former, whole, format).await,
@@ -366,7 +367,7 @@ impl Feeds {
         &self,
         place: String,
         file: std::fs::File,
-        format: &Format,
+        format: FeedFormat,
     ) -> Result<Records, Error> {
         let limits = self.limits.of(format);
         list(place.clone(), move || file::open(place, file, &limits)).await

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::mem;
 
-use advisory::formats::{Format, Piece};
+use advisory::formats::Piece;
 use advisory::{Limits, contract};
 use model::{Digest, Problem};
 use store::feeds::{Observed, Unreadable};
 
 use crate::clients::feeds::{Error, Record};
+use crate::feed_format::{FeedFormat, Told};
 
 /// A batch is full at so many records …
 const BATCH_RECORDS: usize = 1_000;
@@ -20,7 +21,7 @@ const BATCH_UNREADABLE: usize = 100;
 /// Records on their way to the store.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Batch {
-    /// Each is one advisory.
+    /// Each is one advisory, or VEX.
     Observed(Vec<Observed>),
     /// Each has its reason.
     Unreadable(Vec<Unreadable>),
@@ -48,7 +49,7 @@ pub(super) struct Abandoned;
 /// Reads all documents and hands their records on in batches. `emit` says whether anybody takes them.
 pub(super) fn read(
     records: impl Iterator<Item = Result<Record, Error>>,
-    format: &Format,
+    format: FeedFormat,
     limits: &Limits,
     emit: impl FnMut(Batch) -> bool,
 ) -> Result<Result<Listing, Abandoned>, Error> {
@@ -96,7 +97,7 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
         &mut self,
         place: String,
         bytes: Vec<u8>,
-        format: &Format,
+        format: FeedFormat,
         limits: &Limits,
     ) -> Result<bool, Error> {
         let (mut number, mut go_on, mut too_many) = (0_u64, true, false);
@@ -121,7 +122,7 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
         }
     }
 
-    fn record(&mut self, place: String, bytes: Vec<u8>, format: &Format, limits: &Limits) -> bool {
+    fn record(&mut self, place: String, bytes: Vec<u8>, format: FeedFormat, limits: &Limits) -> bool {
         if let Some(field) = contract::derived_field(&bytes) {
             return self.refuse(
                 place,
@@ -129,16 +130,16 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
                 bytes,
             );
         }
-        let (id, problems) = match (format.parse)(&bytes, limits) {
-            Ok((advisory, problems)) => (advisory.id, problems),
-            Err(error) => return self.refuse(place, error.to_string(), bytes),
+        let Told { id, problems } = match format.read(&bytes, limits) {
+            Ok(told) => told,
+            Err(reason) => return self.refuse(place, reason, bytes),
         };
         if !self.seen.insert(id.clone()) {
             // Two texts of one id would supersede each other at every refresh.
             return self.refuse(place, format!("{id} is listed more than once"), bytes);
         }
         self.listing.readable += 1;
-        self.listing.problems += problems.len() as u64;
+        self.listing.problems += problems as u64;
         self.bytes += bytes.len();
         let digest = Digest::of(&bytes);
         self.observed.push(Observed { advisory_id: id, digest, document: bytes });
@@ -180,9 +181,11 @@ impl<E: FnMut(Batch) -> bool> Reader<E> {
 
 #[cfg(test)]
 mod tests {
-    use advisory::formats::by_word;
-
     use super::*;
+
+    fn by_word(word: &str) -> Option<FeedFormat> {
+        FeedFormat::by_word(word)
+    }
 
     fn document(place: &str, text: &str) -> Result<Record, Error> {
         Ok(Record::Document { place: place.to_owned(), bytes: text.as_bytes().to_vec() })
@@ -325,5 +328,37 @@ mod tests {
         let limits = Limits { records: 2, ..Limits::default() };
         let (listing, _) = run_secdb(vec![one("CVE-1-1"), one("CVE-1-2"), one("CVE-1-3")], &limits);
         assert_eq!(listing, Err("main.json has more than 2 records".to_owned()));
+    }
+
+    #[test]
+    fn of_a_feed_of_vex_each_document_is_a_record_and_what_is_none_is_set_aside() {
+        let vex = |id: &str| {
+            format!(
+                r#"{{"@context":"https://openvex.dev/ns/v0.2.0","@id":"{id}","author":"Jo","version":1,
+                    "timestamp":"2026-01-02T00:00:00Z","statements":[{{"vulnerability":{{"name":"CVE-1"}},
+                    "products":[{{"@id":"pkg:npm/a@1"}}],"status":"fixed"}}]}}"#
+            )
+        };
+        let documents = [
+            document("a.json", &vex("a")),
+            document("index.json", r#"{"packages":[]}"#),
+            document("b.json", &vex("a")),
+            document("c.json", &vex("c")),
+        ];
+        let (mut observed, mut aside) = (Vec::new(), Vec::new());
+        let listing = read(documents.into_iter(), FeedFormat::Vex, &Limits::default(), |batch| {
+            match batch {
+                Batch::Observed(records) => {
+                    observed.extend(records.into_iter().map(|record| record.advisory_id))
+                }
+                Batch::Unreadable(records) => aside.extend(records.into_iter().map(|record| record.reason)),
+            }
+            true
+        });
+        let listing = listing.expect("the source is fine").expect("all is taken");
+        assert_eq!((listing.readable, listing.unreadable), (2, 2));
+        assert_eq!(observed, ["a", "c"]);
+        assert!(aside[0].starts_with("neither OpenVEX"), "{aside:?}");
+        assert_eq!(aside[1], "a is listed more than once");
     }
 }

@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use evaluation::{Cause, Change, ChangeKind, Documents};
-use model::{AdvisoryMatch, Digest, FeedId, Finding};
+use evaluation::{Apart, Cause, Change, ChangeKind, DocumentSource, Documents, HeardDocument};
+use model::{AdvisoryMatch, Digest, FeedId, Finding, VexWord};
 use store::evaluations::Before;
+use store::vex::SourceOrigin;
+
+use crate::vex_hearing::Testimony;
 
 /// What a new verdict says of the one before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,30 @@ impl Difference {
         findings.flat_map(|f| &f.advisories).map(|a| (&a.feed, a.advisory.as_str())).collect()
     }
 
+    /// The findings of before and of now whose word is another: with what was said before, and what is said now.
+    pub(super) fn told_otherwise(&self) -> [Vec<&Finding>; 2] {
+        let changes = evaluation::changes(&self.old.findings, &self.new.findings, |_| false);
+        let (mut before, mut now) = (BTreeSet::new(), BTreeSet::new());
+        for change in changes {
+            if let (Some(old), Some(new)) = (change.before, change.after)
+                && self.old.findings[old].vex != self.new.findings[new].vex
+            {
+                before.insert(old);
+                now.insert(new);
+            }
+        }
+        [
+            before.into_iter().map(|at| &self.old.findings[at]).collect(),
+            now.into_iter().map(|at| &self.new.findings[at]).collect(),
+        ]
+    }
+
+    /// What differs at all.
+    pub(super) fn apart(&self) -> Apart {
+        let changes = evaluation::changes(&self.old.findings, &self.new.findings, |_| false);
+        Apart::of(&changes, &self.old.findings, &self.new.findings)
+    }
+
     /// What differs. `is_gone` says whether an advisory was withdrawn or is listed no more since.
     pub(super) fn changes(&self, is_gone: impl Fn(&AdvisoryMatch) -> bool) -> Vec<Change> {
         let changes = evaluation::changes(&self.old.findings, &self.new.findings, is_gone);
@@ -79,6 +106,26 @@ impl Side {
         self.places.push(place);
         self.findings.push(finding.clone());
     }
+}
+
+/// The documents that the words on these findings rest on, as far as they were heard.
+pub(super) fn grounds(findings: &[&Finding], testimony: &Testimony) -> Vec<HeardDocument> {
+    let words = findings.iter().filter_map(|finding| finding.vex.as_ref());
+    let words: BTreeSet<(&str, &str)> =
+        words.map(|VexWord { document, statement, .. }| (&**document, &**statement)).collect();
+    let rests_on = |document: &vex::Document| {
+        document.statements.iter().any(|statement| words.contains(&(&*document.id, &*statement.id)))
+    };
+    let heard = testimony.documents().filter(|heard| rests_on(heard.document));
+    let named = heard.map(|heard| HeardDocument {
+        source: match heard.source {
+            SourceOrigin::Feed { feed, .. } => DocumentSource::Feed(feed.clone()),
+            SourceOrigin::Attached { id, .. } => DocumentSource::Attached(id.to_string()),
+        },
+        document: heard.document.id.clone(),
+        version: heard.document.version.clone(),
+    });
+    named.collect()
 }
 
 /// The changes of each kind, for a line of the log: `appeared=2 resolved=1`.

@@ -4,6 +4,7 @@
 
 mod delta;
 mod packages;
+mod vex;
 mod whole;
 
 use std::collections::BTreeSet;
@@ -96,9 +97,13 @@ impl Planner<'_> {
         }
     }
 
-    /// Writes down the images that have one of these entries, or all that the index knows.
-    async fn select(&self, having: Having<'_>, losing: bool) -> Result<(), Trouble> {
-        let tenant = self.run.selector.tenant;
+    /// Writes down the images that have one of these entries, or all that the index knows: of one tenant, or of all.
+    async fn select(
+        &self,
+        having: Having<'_>,
+        tenant: Option<TenantId>,
+        losing: bool,
+    ) -> Result<(), Trouble> {
         let mut after = i32::MIN;
         loop {
             let mut tx = self.store.fleet().await?;

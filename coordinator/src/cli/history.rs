@@ -99,22 +99,31 @@ fn changes(counts: &[ChangeCount]) -> String {
     if told.is_empty() { words::NOTHING.to_owned() } else { told.join(", ") }
 }
 
-/// `scan, advisories GHSA-1 GHSA-2 and 7 more`.
+/// `scan, advisories GHSA-1 GHSA-2 and 7 more, vex https://acme.example/vex/1`.
 fn cause(cause: Option<&Cause>) -> String {
     let Some(cause) = cause else { return words::NOTHING.to_owned() };
-    let named: Vec<_> = cause.advisories.iter().take(NAMED).map(|a| a.advisory.as_str()).collect();
-    let left = cause.advisories.len() - named.len() + usize::try_from(cause.more_advisories).unwrap_or(0);
+    let advisories: Vec<_> = cause.advisories.iter().map(|a| a.advisory.as_str()).collect();
+    let documents: Vec<_> = cause.documents.iter().map(|d| d.document.as_str()).collect();
     let kind = |kind: &String| match kind.as_str() {
-        "advisories" if !named.is_empty() => {
-            let more = if left > 0 { format!(" and {left} more") } else { String::new() };
-            format!("advisories {}{more}", named.join(" "))
-        }
+        "advisories" => naming(kind, &advisories, cause.more_advisories),
+        "vex" => naming(kind, &documents, cause.more_documents),
         _ => kind.clone(),
     };
     cause.kinds.iter().map(kind).collect::<Vec<_>>().join(", ")
 }
 
-/// How many advisories a line names.
+/// A kind with the first of what it is of.
+fn naming(kind: &str, all: &[&str], besides: i32) -> String {
+    let named = &all[..all.len().min(NAMED)];
+    if named.is_empty() {
+        return kind.to_owned();
+    }
+    let left = all.len() - named.len() + usize::try_from(besides).unwrap_or(0);
+    let more = if left > 0 { format!(" and {left} more") } else { String::new() };
+    format!("{kind} {}{more}", named.join(" "))
+}
+
+/// How many advisories, or documents, a line names.
 const NAMED: usize = 3;
 
 impl Diff {
@@ -228,7 +237,7 @@ fn fix(finding: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proto_api::finding::v1::{RevisedAdvisory, VexWord};
+    use proto_api::finding::v1::{CauseDocument, RevisedAdvisory, VexWord};
 
     use super::*;
 
@@ -244,12 +253,17 @@ mod tests {
             |number: usize| RevisedAdvisory { advisory: format!("A-{number}"), ..Default::default() };
         let told = |kinds: &[&str], named: usize, more_advisories| {
             let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-            cause(Some(&Cause { kinds, advisories: (0..named).map(advisory).collect(), more_advisories }))
+            let advisories = (0..named).map(advisory).collect();
+            cause(Some(&Cause { kinds, advisories, more_advisories, ..Cause::default() }))
         };
         assert_eq!(told(&["scan"], 0, 0), "scan");
         assert_eq!(told(&["scan", "advisories"], 2, 0), "scan, advisories A-0 A-1");
         assert_eq!(told(&["advisories", "coverage"], 5, 7), "advisories A-0 A-1 A-2 and 9 more, coverage");
         assert_eq!(cause(None), "–");
+        let document = |id: &str| CauseDocument { document: id.to_owned(), ..CauseDocument::default() };
+        let documents = ["a", "b", "c", "d"].map(document).to_vec();
+        let vex = Cause { kinds: vec!["vex".to_owned()], documents, ..Cause::default() };
+        assert_eq!(cause(Some(&vex)), "vex a b c and 1 more");
     }
 
     #[test]

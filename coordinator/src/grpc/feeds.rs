@@ -6,8 +6,9 @@ mod steering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::FeedFormat;
 use advisory::enrichment::Catalogue;
-use advisory::formats::{self, FORMATS};
+use advisory::formats::FORMATS;
 use model::FeedId;
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::feed_service_server::FeedService;
@@ -233,9 +234,9 @@ fn parse_id(text: &str) -> Result<FeedId, Refusal> {
 
 fn parse_new(request: &CreateFeedRequest) -> Result<NewFeed, Refusal> {
     let format = if request.format.is_empty() { FORMATS[0].word } else { &request.format };
-    if formats::by_word(format).is_none() && Catalogue::from_word(format).is_none() {
+    if FeedFormat::by_word(format).is_none() && Catalogue::from_word(format).is_none() {
         let beside = Catalogue::ALL.map(Catalogue::as_str);
-        let known: Vec<_> = FORMATS.iter().map(|format| format.word).chain(beside).collect();
+        let known: Vec<_> = FeedFormat::words().chain(beside).collect();
         return Err(invalid("format", format!("{format:?} is not known: use {}", known.join(", "))));
     }
     let source = request.source_uri.trim();

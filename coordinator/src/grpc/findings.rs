@@ -7,7 +7,7 @@ mod image;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evaluation::{Cause, ChangeKind, RevisedAdvisory};
+use evaluation::{Cause, ChangeKind, DocumentSource, HeardDocument, RevisedAdvisory};
 use model::{Finding, ImageDigest, Severity, VexWord};
 use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
@@ -251,7 +251,18 @@ fn cause_message(cause: &Cause) -> wire::Cause {
         kinds: cause.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
         advisories: cause.advisories.iter().map(advisory).collect(),
         more_advisories: version(cause.more_advisories),
+        documents: cause.documents.iter().map(document_message).collect(),
+        more_documents: version(cause.more_documents),
     }
+}
+
+fn document_message(heard: &HeardDocument) -> wire::CauseDocument {
+    let (feed_id, attachment_id) = match &heard.source {
+        DocumentSource::Feed(feed) => (feed.to_string(), String::new()),
+        DocumentSource::Attached(id) => (String::new(), id.clone()),
+    };
+    let (document, version) = (heard.document.clone(), heard.version.clone());
+    wire::CauseDocument { feed_id, attachment_id, document, version }
 }
 
 pub(super) fn change_count((kind, changes): &(ChangeKind, u32)) -> wire::ChangeCount {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actors::RecallError;
 use actors::index_cache::IndexError;
 use actors::metrics::RECALLS;
+use actors::vex_hearing::HearingError;
+use actors::{RecallError, Recalled};
 use evaluation::ChangeKind;
 use model::{Digest, ImageDigest, SnapshotId};
 use prost_types::Timestamp;
@@ -138,11 +139,13 @@ impl Verdicts {
         // One that was made while a refresh ended may be of a snapshot with a later time than its own.
         let then = verdicts::snapshot_at(&mut tx, time).await?.max(verdict.snapshot);
         tx.commit().await?;
-        let found = self.evaluated(sbom.clone(), then).await?;
+        let (tenant, revision) = (caller.tenant, verdict.revision);
+        let recalled = Recalled { tenant, image: image.clone(), revision, sbom };
+        let found = self.evaluated(recalled.clone(), then).await?;
         let agreement = if found == verdict.findings_digest {
             Agreement::Same
         } else if then > verdict.snapshot
-            && self.evaluated(sbom, verdict.snapshot).await? == verdict.findings_digest
+            && self.evaluated(recalled, verdict.snapshot).await? == verdict.findings_digest
         {
             Agreement::Behind
         } else {
@@ -157,17 +160,19 @@ impl Verdicts {
         })
     }
 
-    async fn evaluated(&self, sbom: Vec<u8>, snapshot: SnapshotId) -> Result<Digest, Refusal> {
-        self.0.recall.findings_digest(sbom, snapshot).await.map_err(of_recall)
+    async fn evaluated(&self, recalled: Recalled, snapshot: SnapshotId) -> Result<Digest, Refusal> {
+        self.0.recall.findings_digest(recalled, snapshot).await.map_err(of_recall)
     }
 }
 
 /// Why nothing could be evaluated once more.
 pub(super) fn of_recall(error: RecallError) -> Refusal {
     match error {
-        RecallError::Index(IndexError::Store(error)) => Refusal::from(error),
+        RecallError::Index(IndexError::Store(error)) | RecallError::Hearing(HearingError::Store(error)) => {
+            Refusal::from(error)
+        }
         RecallError::Leaving => refuse(ErrorReason::NodeLeaving),
-        broken @ (RecallError::Index(_) | RecallError::Sbom(_)) => {
+        broken @ (RecallError::Index(_) | RecallError::Hearing(_) | RecallError::Sbom(_)) => {
             tracing::error!(error = &broken as &dyn std::error::Error, "a verdict cannot be evaluated again");
             refuse(ErrorReason::DataCorrupt)
         }

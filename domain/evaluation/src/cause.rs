@@ -2,6 +2,8 @@
 
 use model::{Coverage, Digest, FeedId, Gap, SnapshotId};
 
+use crate::changes::Apart;
+
 /// Something that an evaluation reads, and that has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CauseKind {
@@ -9,6 +11,8 @@ pub enum CauseKind {
     Scan,
     /// What advisories say.
     Advisories,
+    /// What VEX says, or who is trusted with it.
+    Vex,
     /// What feeds speak of at all.
     Coverage,
     /// Nothing that is read: another build of Starling evaluates it differently.
@@ -28,6 +32,26 @@ pub struct RevisedAdvisory {
     pub after: Option<u32>,
 }
 
+/// A document of VEX, before or now, that a word rests on which is another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeardDocument {
+    /// How it came.
+    pub source: DocumentSource,
+    /// Its own id.
+    pub document: String,
+    /// Its version, as it writes it.
+    pub version: String,
+}
+
+/// How a document of VEX came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DocumentSource {
+    /// A feed published it.
+    Feed(FeedId),
+    /// Somebody attached it: its id here.
+    Attached(String),
+}
+
 /// Why there is a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -37,6 +61,21 @@ pub struct Cause {
     pub advisories: Vec<RevisedAdvisory>,
     /// How many advisories there are besides.
     pub more_advisories: u32,
+    /// Which documents of VEX, the first of them. Sorted.
+    pub documents: Vec<HeardDocument>,
+    /// How many documents there are besides.
+    pub more_documents: u32,
+}
+
+/// What changed findings rest on, in any order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grounds {
+    /// What differs at all.
+    pub apart: Apart,
+    /// Advisories that changed findings rest on and that say something else since.
+    pub advisories: Vec<RevisedAdvisory>,
+    /// Documents that changed words rest on.
+    pub documents: Vec<HeardDocument>,
 }
 
 /// What a result was made from, and what it is.
@@ -54,18 +93,19 @@ pub struct Basis {
     pub findings: Digest,
 }
 
-/// How many advisories a cause names.
-const ADVISORIES_NAMED: usize = 50;
+/// How many advisories a cause names, and how many documents.
+const NAMED: usize = 50;
 
 impl CauseKind {
     /// Every kind, in its order.
-    pub const ALL: [Self; 4] = [Self::Scan, Self::Advisories, Self::Coverage, Self::Engine];
+    pub const ALL: [Self; 5] = [Self::Scan, Self::Advisories, Self::Vex, Self::Coverage, Self::Engine];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scan => "scan",
             Self::Advisories => "advisories",
+            Self::Vex => "vex",
             Self::Coverage => "coverage",
             Self::Engine => "engine",
         }
@@ -78,33 +118,42 @@ impl CauseKind {
 }
 
 impl Cause {
-    /// Why there is this result after that one (`None`: it is the first). `advisories` are those that changed findings
-    /// rest on and that say something else since, in any order.
-    pub fn of(before: Option<&Basis>, now: &Basis, mut advisories: Vec<RevisedAdvisory>) -> Self {
-        advisories.sort();
-        advisories.dedup();
-        let kinds = kinds(before, now, !advisories.is_empty());
+    /// Why there is this result after that one (`None`: it is the first).
+    pub fn of(before: Option<&Basis>, now: &Basis, grounds: Grounds) -> Self {
+        let Grounds { apart, mut advisories, mut documents } = grounds;
+        let kinds = kinds(before, now, apart, !advisories.is_empty());
         if !kinds.contains(&CauseKind::Advisories) {
             advisories.clear();
         }
-        let more = advisories.len().saturating_sub(ADVISORIES_NAMED);
-        advisories.truncate(ADVISORIES_NAMED);
-        Self { kinds, advisories, more_advisories: u32::try_from(more).unwrap_or(u32::MAX) }
+        if !kinds.contains(&CauseKind::Vex) {
+            documents.clear();
+        }
+        let (more_advisories, more_documents) = (cut(&mut advisories), cut(&mut documents));
+        Self { kinds, advisories, more_advisories, documents, more_documents }
     }
 }
 
-fn kinds(before: Option<&Basis>, now: &Basis, some_revised: bool) -> Vec<CauseKind> {
+/// Sorts them, and leaves the first. Says how many are left out.
+fn cut<T: Ord>(all: &mut Vec<T>) -> u32 {
+    all.sort();
+    all.dedup();
+    let more = all.len().saturating_sub(NAMED);
+    all.truncate(NAMED);
+    u32::try_from(more).unwrap_or(u32::MAX)
+}
+
+fn kinds(before: Option<&Basis>, now: &Basis, apart: Apart, some_revised: bool) -> Vec<CauseKind> {
     let Some(before) = before else { return vec![CauseKind::Scan] };
     let other_sbom = before.sbom != now.sbom;
-    let other_findings = before.findings != now.findings;
     // With another SBOM too, advisories have a part in it only where some of them are known to say something else.
-    let advisories = other_findings && before.snapshot != now.snapshot && (some_revised || !other_sbom);
+    let advisories = apart.rest && before.snapshot != now.snapshot && (some_revised || !other_sbom);
     // Another SBOM has gaps of its own; of the same one they come of what feeds speak of.
     let is_known = before.gaps.is_some() && now.gaps.is_some();
     let other_gaps = is_known && before.gaps != now.gaps && !other_sbom && before.snapshot != now.snapshot;
     let mut kinds = Vec::new();
     kinds.extend(other_sbom.then_some(CauseKind::Scan));
     kinds.extend(advisories.then_some(CauseKind::Advisories));
+    kinds.extend(apart.words.then_some(CauseKind::Vex));
     kinds.extend((before.coverage != now.coverage || other_gaps).then_some(CauseKind::Coverage));
     if kinds.is_empty() {
         kinds.push(CauseKind::Engine);
@@ -141,10 +190,28 @@ mod tests {
         RevisedAdvisory { feed: "f".parse().unwrap(), advisory, before: Some(1), after: Some(2) }
     }
 
+    fn heard(number: usize) -> HeardDocument {
+        let source = DocumentSource::Feed("v".parse().unwrap());
+        HeardDocument { source, document: format!("d{number:04}"), version: "1".to_owned() }
+    }
+
     #[track_caller]
     fn check(before: &str, now: &str, revised_count: usize, expected: &[&str]) {
+        check_words(before, now, false, revised_count, expected);
+    }
+
+    #[track_caller]
+    fn check_words(before: &str, now: &str, words: bool, revised_count: usize, expected: &[&str]) {
         let before = Some(before).filter(|text| !text.is_empty()).map(basis);
-        let cause = Cause::of(before.as_ref(), &basis(now), (0..revised_count).map(revised).collect());
+        let now = basis(now);
+        let rest = before.as_ref().is_some_and(|before| before.findings != now.findings);
+        let grounds = Grounds {
+            apart: Apart { words, rest },
+            advisories: (0..revised_count).map(revised).collect(),
+            documents: vec![heard(1)],
+        };
+        let cause = Cause::of(before.as_ref(), &now, grounds);
+        assert_eq!(cause.documents.is_empty(), !words);
         let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
         assert_eq!(words, expected);
         assert_eq!(cause.advisories.is_empty(), !words.contains(&"advisories") || revised_count == 0);
@@ -167,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn words_of_vex_are_a_cause_of_their_own_and_beside_others() {
+        check_words("s 1 complete f", "s 2 complete f", true, 0, &["vex"]);
+        check_words("s 1 complete f", "s 2 complete g", true, 1, &["advisories", "vex"]);
+        check_words("s 1 complete f", "t 2 complete g", true, 0, &["scan", "vex"]);
+        check_words("s 1 partial f", "s 2 complete f", true, 0, &["vex", "coverage"]);
+        check_words("s 1 complete f", "s 1 complete f", true, 0, &["vex"]);
+    }
+
+    #[test]
     fn the_same_inputs_with_another_result_are_another_engine() {
         check("s 1 complete f", "s 1 complete g", 0, &["engine"]);
         check("s 1 partial f npm", "s 1 partial f deb", 0, &["engine"]);
@@ -185,10 +261,13 @@ mod tests {
     #[test]
     fn only_so_many_advisories_are_named_and_the_others_counted() {
         let (before, now) = (basis("s 1 complete f"), basis("s 2 complete g"));
-        let all = (0..ADVISORIES_NAMED + 7).rev().map(revised).chain([revised(3)]).collect();
-        let cause = Cause::of(Some(&before), &now, all);
-        assert_eq!((cause.advisories.len(), cause.more_advisories), (ADVISORIES_NAMED, 7));
-        assert!(cause.advisories.is_sorted());
+        let advisories = (0..NAMED + 7).rev().map(revised).chain([revised(3)]).collect();
+        let documents = (0..NAMED + 3).rev().map(heard).collect();
+        let apart = Apart { words: true, rest: true };
+        let cause = Cause::of(Some(&before), &now, Grounds { apart, advisories, documents });
+        assert_eq!((cause.advisories.len(), cause.more_advisories), (NAMED, 7));
+        assert_eq!((cause.documents.len(), cause.more_documents), (NAMED, 3));
+        assert!(cause.advisories.is_sorted() && cause.documents.is_sorted());
     }
 
     #[test]

@@ -42,6 +42,40 @@ pub struct Change {
     pub after: Option<usize>,
 }
 
+/// In what two results differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Apart {
+    /// In what VEX says of a finding that both have.
+    pub words: bool,
+    /// In anything else.
+    pub rest: bool,
+}
+
+impl Apart {
+    /// By the changes between two lists of findings.
+    pub fn of(changes: &[Change], before: &[Finding], after: &[Finding]) -> Self {
+        let mut apart = Self::default();
+        for change in changes {
+            match (change.before, change.after) {
+                (Some(old), Some(now)) => {
+                    let (old, now) = (&before[old], &after[now]);
+                    apart.words |= old.vex != now.vex;
+                    apart.rest |= wordless(old) != wordless(now);
+                }
+                _ => apart.rest = true,
+            }
+        }
+        apart
+    }
+}
+
+/// All of a finding but what VEX says of it.
+fn wordless(finding: &Finding) -> impl PartialEq + '_ {
+    let Finding { vulnerability, aliases, purl, package, version, severity, fix, advisories, vex: _ } =
+        finding;
+    (vulnerability, aliases, purl, package, version, severity, fix, advisories)
+}
+
 impl ChangeKind {
     /// Every kind, in its order.
     pub const ALL: [Self; 9] = [

@@ -19,8 +19,8 @@ mod tests;
 
 use model::{Coverage, FeedId, Finding, Gap, Purl};
 
-pub use cause::{Basis, Cause, CauseKind, RevisedAdvisory};
-pub use changes::{Change, ChangeKind, changes};
+pub use cause::{Basis, Cause, CauseKind, DocumentSource, Grounds, HeardDocument, RevisedAdvisory};
+pub use changes::{Apart, Change, ChangeKind, changes};
 pub use document::{Documents, NoFinding, digest_of_documents, findings_digest, from_document, to_document};
 pub use explain::{Answer, Explanation, Reason, explain};
 pub use index::{Changed, Index};

@@ -56,9 +56,7 @@ pub fn hear(
     directory: &Directory,
     as_of: OffsetDateTime,
 ) -> Hearing {
-    let standings = evidence.iter().map(|e| directory.judge(e.document, e.origin)).collect();
-    let named = by_name(findings);
-    let hearer = Hearer { findings, subject, evidence, standings, named, as_of };
+    let hearer = Hearer::of(findings, subject, evidence, directory, as_of);
     let latest = hearer.latest();
     let (mut claims, mut heard) = (BTreeMap::new(), Vec::new());
     for (document, one) in evidence.iter().enumerate() {
@@ -96,6 +94,35 @@ pub fn hear(
     Hearing { words, heard }
 }
 
+/// The words that [`hear`] comes to, and nothing of the rest. Statements that speak of none of the findings cost no more
+/// than a look at their names.
+pub fn words(
+    findings: &[Finding],
+    subject: &Subject<'_>,
+    evidence: &[Evidence<'_>],
+    directory: &Directory,
+) -> Vec<Option<VexWord>> {
+    let hearer = Hearer::of(findings, subject, evidence, directory, OffsetDateTime::UNIX_EPOCH);
+    let latest = hearer.latest();
+    let mut claims: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
+    for (document, one) in evidence.iter().enumerate() {
+        if latest[document].is_some() || hearer.standings[document].refused.is_some() {
+            continue;
+        }
+        for (at, statement) in one.document.statements.iter().enumerate() {
+            if !hearer.about(statement).is_empty() {
+                let (_, own) = hearer.statement(document, at, None);
+                own.into_iter().for_each(|claim| claims.entry(claim.finding).or_default().push(claim));
+            }
+        }
+    }
+    let mut words = vec![None; findings.len()];
+    for (finding, claims) in claims {
+        words[finding] = decide(claims, evidence).word;
+    }
+    words
+}
+
 /// Findings by all names of their vulnerability.
 fn by_name(findings: &[Finding]) -> HashMap<String, Vec<usize>> {
     let mut named: HashMap<String, Vec<usize>> = HashMap::new();
@@ -120,7 +147,18 @@ struct Hearer<'a> {
     as_of: OffsetDateTime,
 }
 
-impl Hearer<'_> {
+impl<'a> Hearer<'a> {
+    fn of(
+        findings: &'a [Finding],
+        subject: &'a Subject<'a>,
+        evidence: &'a [Evidence<'a>],
+        directory: &Directory,
+        as_of: OffsetDateTime,
+    ) -> Self {
+        let standings = evidence.iter().map(|e| directory.judge(e.document, e.origin)).collect();
+        Self { findings, subject, evidence, standings, named: by_name(findings), as_of }
+    }
+
     /// For each document the one that came after it in its line, if any. A line is of one voice.
     fn latest(&self) -> Vec<Option<usize>> {
         let mut lines: HashMap<(&Voice, &str), usize> = HashMap::new();

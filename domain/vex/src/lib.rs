@@ -23,9 +23,9 @@ use time::OffsetDateTime;
 
 pub use complaint::{Complaint, Effect, Heard, Name, Part};
 pub use formats::{Format, Parsed, Unreadable, parse};
-pub use hearing::{Evidence, Hearing, hear};
+pub use hearing::{Evidence, Hearing, hear, words};
 pub use limits::Limits;
-pub use matching::{Difference, NearMiss, Precision, Sides, Subject};
+pub use matching::{Difference, NearMiss, Precision, Sides, Subject, repository};
 pub use product::{Identity, Package, Product};
 pub use score::{FRESHNESS_MIN, HALF_LIFE_DAYS};
 pub use summary::Summary;

@@ -16,6 +16,8 @@ use model::{Component, Digest, PackageKind, Purl, Sbom};
 
 use crate::{Identities, Identity, Product};
 
+pub use image::repository;
+
 /// How precisely a product is named. Ordered: the last is the most precise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {

@@ -1,4 +1,4 @@
-//! What differs between two snapshots, in either direction of time.
+//! What advisories differ between two snapshots, in either direction of time.
 
 use model::{FeedId, SnapshotId};
 
@@ -19,8 +19,10 @@ pub struct Changed {
 /// At most so many advisories differ between these snapshots. It reads the snapshots alone.
 pub async fn changed_at_most(tx: &mut FleetTx, a: SnapshotId, b: SnapshotId) -> Result<u64, Error> {
     let count = sqlx::query_scalar!(
-        r#"select coalesce(sum(added + changed + removed), 0)::bigint as "count!" from vuln.snapshot
-           where snapshot_id > least($1::bigint, $2::bigint) and snapshot_id <= greatest($1, $2)"#,
+        r#"select coalesce(sum(s.added + s.changed + s.removed), 0)::bigint as "count!"
+           from vuln.snapshot s join vuln.feed f on f.feed_id = s.feed_id
+           where f.kind = 'advisories'
+             and s.snapshot_id > least($1::bigint, $2::bigint) and s.snapshot_id <= greatest($1, $2)"#,
         a.0,
         b.0,
     )
@@ -51,7 +53,8 @@ impl ChangedReader {
         let rows = sqlx::query!(
             r#"select k.feed_id, k.advisory_id, o.document as "document?"
                from (select distinct o.feed_id, o.advisory_id
-                     from vuln.snapshot s join vuln.observation o on o.feed_id = s.feed_id and o.refresh = s.refresh
+                     from vuln.snapshot s join vuln.feed f on f.feed_id = s.feed_id and f.kind = 'advisories'
+                     join vuln.observation o on o.feed_id = s.feed_id and o.refresh = s.refresh
                      where s.snapshot_id > least($1::bigint, $2::bigint) and s.snapshot_id <= greatest($1, $2)
                        and (o.feed_id, o.advisory_id) > ($3, $4)
                      order by o.feed_id, o.advisory_id limit $5) k

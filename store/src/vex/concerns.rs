@@ -46,6 +46,44 @@ pub struct Place {
     name: String,
 }
 
+/// How much changes in a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Records of feeds of VEX that were added, changed or removed; documents attached or taken back; changes of issuers.
+    pub records: u64,
+    /// The newest of the documents, by its own word.
+    pub stated_at: Option<OffsetDateTime>,
+}
+
+/// Counts what changes in a stretch. Nothing where there is no VEX in it.
+pub async fn changes(tx: &mut FleetTx, stretch: Stretch) -> Result<Changes, Error> {
+    let row = sqlx::query!(
+        r#"with made as (
+               select s.snapshot_id, s.feed_id, s.refresh, s.added + s.changed + s.removed as records
+               from vuln.snapshot s left join vuln.feed f on f.feed_id = s.feed_id
+               where s.snapshot_id > $1 and s.snapshot_id <= $2 and (f.kind is null or f.kind = 'vex'))
+           select coalesce(sum(case when feed_id is null then 1 else records end), 0)::bigint as "records!",
+                  greatest((select max(p.stated_at)
+                            from made m
+                            join vuln.observation o on o.feed_id = m.feed_id and o.refresh = m.refresh
+                            join vex.published p on p.feed_id = o.feed_id and p.advisory_id = o.advisory_id
+                                                and p.revision = o.revision),
+                           (select max(c.stated_at)
+                            from made m
+                            join vex.attachment a on a.snapshot_id = m.snapshot_id
+                            join vex.content c on c.tenant_id = a.tenant_id and c.digest = a.digest)) as stated_at
+           from made"#,
+        stretch.after.0,
+        stretch.until.0,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    let records = crate::row::number("snapshot", row.records)?;
+    // Some documents are dated with nonsense: it is shown, and decides nothing.
+    let stated_at = row.stated_at.filter(|at| at.year() > 1970 && at.year() < 3000);
+    Ok(Changes { records, stated_at })
+}
+
 /// What made a snapshot.
 enum Made {
     Feed { feed: FeedId, refresh: i64 },

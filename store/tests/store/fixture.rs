@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use advisory::Ecosystem;
 use evaluation::impact::{Indexed, Package};
-use evaluation::{Basis, Cause, CauseKind, findings_digest};
+use evaluation::{Apart, Basis, Cause, CauseKind, Grounds, findings_digest};
 use model::{
     AdvisoryMatch, Component, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, NoFix,
     PackageKind, Purl, RequestId, Severity, SnapshotId, TenantId,
@@ -158,7 +158,9 @@ impl World {
             gaps: Some(evaluation.gaps.clone()),
             findings: evaluation.findings_digest.clone(),
         };
-        evaluation.cause = Cause::of(Some(&last.basis), &now, vec![]);
+        let apart = Apart::of(&evaluation.changes, &old, &evaluation.findings);
+        let grounds = Grounds { apart, ..Grounds::default() };
+        evaluation.cause = Cause::of(Some(&last.basis), &now, grounds);
         evaluation
     }
 
@@ -266,7 +268,13 @@ pub(crate) fn evaluation(
         findings_digest: findings_digest(&(0..findings).map(finding).collect::<Vec<_>>()),
         findings: (0..findings).map(finding).collect(),
         before: Before::default(),
-        cause: Cause { kinds: vec![CauseKind::Scan], advisories: vec![], more_advisories: 0 },
+        cause: Cause {
+            kinds: vec![CauseKind::Scan],
+            advisories: vec![],
+            more_advisories: 0,
+            documents: vec![],
+            more_documents: 0,
+        },
         changes: vec![],
         jobs,
     }

@@ -142,3 +142,28 @@ async fn lists_go_page_by_page_and_by_filter(owner: PgPool) {
     let next = images::list(&mut tx, Some(&newest[0].digest), 5).await.unwrap();
     assert_eq!((&newest[0].digest, next.len()), (&y, 1));
 }
+
+#[sqlx::test]
+async fn what_an_image_was_called_stays_and_another_repository_asks_for_an_evaluation(owner: PgPool) {
+    let world = World::new(owner).await;
+    let tenant = world.tenant("a").await;
+    let generation = world.node("n1").await;
+    let fence = world.claim(generation, 1).await;
+    world.scanned(tenant, "x", generation, fence).await;
+    let image = new_image("x");
+    let revision = "select revision from scanner.image";
+    let before = world.number(revision).await;
+
+    let mut tx = world.store.tenant(tenant).await.unwrap();
+    let again = images::NewImage { names: vec!["registry.example/x:1.2".to_owned()], ..image.clone() };
+    images::put(&mut tx, &again).await.unwrap();
+    assert_eq!(images::called(&mut tx, &image.digest, before).await.unwrap(), ["registry.example/x"]);
+    let other = images::NewImage { names: vec!["debian:12".to_owned()], ..image.clone() };
+    images::put(&mut tx, &other).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(world.number(revision).await, before + 1, "a tag of a known repository says nothing new");
+    let mut tx = world.store.tenant(tenant).await.unwrap();
+    assert_eq!(images::called(&mut tx, &image.digest, before).await.unwrap(), ["registry.example/x"]);
+    let called = images::called(&mut tx, &image.digest, before + 1).await.unwrap();
+    assert_eq!(called, ["docker.io/library/debian", "registry.example/x"]);
+}

@@ -1,6 +1,8 @@
 //! Verdicts keep what they found, why they were made and what they changed, and cost what differs.
 
-use ::evaluation::{Cause, CauseKind, ChangeKind, RevisedAdvisory, findings_digest};
+use ::evaluation::{
+    Cause, CauseKind, ChangeKind, DocumentSource, HeardDocument, RevisedAdvisory, findings_digest,
+};
 use model::{Coverage, Finding, Gap, GapKind, ImageDigest, Severity, SnapshotId, TenantId};
 use sqlx::PgPool;
 use store::effects::{self, Effect, Evaluation, SavedVerdict};
@@ -75,10 +77,15 @@ async fn each_version_keeps_its_findings_its_cause_and_what_it_changed(owner: Pg
         before: (number > 0).then_some(1),
         after: Some(2),
     };
+    let heard = |source| HeardDocument { source, document: "d\u{fffd}".to_owned(), version: "1".to_owned() };
+    let sources =
+        [DocumentSource::Feed("vexhub".parse().unwrap()), DocumentSource::Attached("0190".to_owned())];
     evaluation.cause = Cause {
-        kinds: vec![CauseKind::Advisories],
+        kinds: vec![CauseKind::Advisories, CauseKind::Vex],
         advisories: vec![revised(0), revised(1)],
         more_advisories: 3,
+        documents: sources.map(heard).to_vec(),
+        more_documents: 2,
     };
     let cause = evaluation.cause.clone();
     assert_eq!(scene.save(evaluation).await.unwrap(), SavedVerdict { version: 2, changed: true });

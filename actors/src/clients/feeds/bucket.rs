@@ -10,7 +10,6 @@ mod changes;
 use std::collections::BTreeSet;
 use std::io::BufReader;
 
-use advisory::formats::Format;
 use futures::{StreamExt as _, stream};
 use reqwest::Url;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +19,7 @@ use self::changes::Changes;
 use super::cursor::Cursor;
 use super::download::Download;
 use super::{Error, Feeds, Mark, Opened, Record};
+use crate::feed_format::FeedFormat;
 use crate::with_causes;
 
 /// Records fetched at once.
@@ -36,7 +36,7 @@ impl Feeds {
         base: &Url,
         former: Cursor,
         whole: bool,
-        format: &Format,
+        format: FeedFormat,
     ) -> Result<Opened, Error> {
         let Some(followed) = former.bucket.clone().filter(|_| !whole) else {
             return self.all_of_bucket(base, format).await;
@@ -59,7 +59,7 @@ impl Feeds {
     }
 
     /// The list first: what changes while the archive comes is fetched again next time.
-    async fn all_of_bucket(&self, base: &Url, format: &Format) -> Result<Opened, Error> {
+    async fn all_of_bucket(&self, base: &Url, format: FeedFormat) -> Result<Opened, Error> {
         let (changes, mark) = self.changes(base, &Cursor::default()).await?.unwrap_or_default();
         let all = below(base, "all.zip")?;
         let place = all.to_string();

@@ -42,9 +42,12 @@ impl Planner<'_> {
         let mut touched = self.by_record(after, until).await?;
         let whole = self.whole(after).await?;
         self.reached(&whole, &mut touched.others).await?;
-        touched.planned.package_versions = touched.losing.union(&touched.others).count() as u64;
+        let spoken = self.spoken(after, until, &mut touched.planned).await?;
+        let entries = touched.losing.union(&touched.others).chain(spoken.entries());
+        touched.planned.package_versions = entries.collect::<BTreeSet<_>>().len() as u64;
         if touched.planned.delta_records > 0 || !whole.is_nothing() {
             self.select_touched(&touched, whole.is_everything()).await?;
+            self.select_spoken(&spoken).await?;
         }
         Ok(touched.planned)
     }
@@ -53,11 +56,11 @@ impl Planner<'_> {
         for (entries, losing) in [(&touched.losing, true), (&touched.others, false)] {
             let ids: Vec<ComponentId> = entries.iter().copied().collect();
             if !ids.is_empty() {
-                self.select(Having::AnyOf(&ids), losing).await?;
+                self.select(Having::AnyOf(&ids), None, losing).await?;
             }
         }
         if everything {
-            self.select(Having::Anything, false).await?;
+            self.select(Having::Anything, None, false).await?;
         }
         self.select_unindexed().await
     }

@@ -22,7 +22,7 @@ impl Planner<'_> {
         }
         let ids: Vec<ComponentId> = entries.into_iter().collect();
         if !ids.is_empty() {
-            self.select(Having::AnyOf(&ids), false).await?;
+            self.select(Having::AnyOf(&ids), self.run.selector.tenant, false).await?;
         }
         Ok(Planned { package_versions: ids.len() as u64, ..Planned::default() })
     }

@@ -59,6 +59,34 @@ fn a_suppliers_word_suppresses_and_unsuppresses() {
     assert_eq!(kinds(&silent, &said(VexStatus::Affected, false)), [ChangeKind::Restated]);
 }
 
+#[test]
+fn words_are_told_apart_from_all_the_rest() {
+    let silent = finding("V-1 p low -");
+    let word = VexWord {
+        status: VexStatus::Affected,
+        held: false,
+        justification: None,
+        detail: None,
+        issuer: "i".to_owned(),
+        document: "d".to_owned(),
+        statement: "s".to_owned(),
+        score: 1,
+    };
+    let told = Finding { vex: Some(word), ..silent.clone() };
+    let worse = Finding { severity: Severity::High, ..told.clone() };
+    let apart = |before: &[Finding], after: &[Finding]| {
+        let Apart { words, rest } = Apart::of(&compared(before, after), before, after);
+        (words, rest)
+    };
+    let one = std::slice::from_ref;
+    assert_eq!(apart(one(&silent), one(&silent)), (false, false));
+    assert_eq!(apart(one(&silent), one(&told)), (true, false));
+    assert_eq!(apart(one(&silent), one(&worse)), (true, true));
+    assert_eq!(apart(one(&told), one(&worse)), (false, true));
+    assert_eq!(apart(&[], one(&told)), (false, true));
+    assert_eq!(apart(one(&told), &[]), (false, true));
+}
+
 fn findings(texts: &[&str]) -> Vec<Finding> {
     texts.iter().map(|text| finding(text)).collect()
 }

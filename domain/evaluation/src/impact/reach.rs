@@ -61,6 +61,19 @@ impl Reach {
         reach
     }
 
+    /// What this index says of all vulnerabilities that `is_meant` knows a name of: which packages they are in.
+    pub fn of_vulnerabilities(index: &Index, is_meant: impl Fn(&str) -> bool) -> Self {
+        let mut reach = Self::default();
+        for (at, source) in index.sources().filter(|(_, source)| !source.is_withdrawn()) {
+            if source.names().chain([&*source.vulnerability]).any(&is_meant) {
+                for (ecosystem, package, entry) in index.entries_of(at) {
+                    reach.say(ecosystem, package, entry.clone());
+                }
+            }
+        }
+        reach
+    }
+
     /// What to ask the dictionary for.
     pub fn keys(&self) -> Vec<Key> {
         let ecosystems = self.ecosystems.iter().map(|ecosystem| Key::Ecosystem(ecosystem.name.clone()));

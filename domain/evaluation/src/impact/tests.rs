@@ -153,6 +153,21 @@ fn a_vulnerability_is_in_the_versions_that_its_advisories_affect() {
 }
 
 #[test]
+fn of_many_vulnerabilities_all_that_are_meant_by_any_name_are_found() {
+    let sbom = image("12", &["npm/a@1.0.0", "npm/b@1.0.0", "npm/c@1.0.0"]);
+    // X is no name of CVE-2026-1 itself: another advisory says so.
+    let texts = ["GHSA-1 CVE-2026-1: npm a 2.0.0", "X GHSA-1: npm b 2.0.0", "Z: npm c 2.0.0"];
+    let index = index(&texts.map(advisory));
+    let reach = |names: &[&str]| {
+        let reach = Reach::of_vulnerabilities(&index, |name| names.contains(&name));
+        touched(&reach, &sbom)
+    };
+    assert_eq!(reach(&["CVE-2026-1"]), ["pkg:npm/a@1.0.0", "pkg:npm/b@1.0.0"]);
+    assert_eq!(reach(&["X", "Z"]), ["pkg:npm/b@1.0.0", "pkg:npm/c@1.0.0"]);
+    assert!(Reach::of_vulnerabilities(&index, |_| false).is_nothing());
+}
+
+#[test]
 fn a_version_that_cannot_be_compared_is_touched_and_not_affected() {
     let reach = Reach::of(&[change(None, Some(advisory("X: npm a 2.0.0")))]);
     let verdicts = |version: &str| {

@@ -76,6 +76,7 @@ fn tell(findings: &[Finding], sbom: &Sbom, documents: &[(Document, Origin)], dir
     let evidence: Vec<Evidence<'_>> =
         documents.iter().map(|(document, origin)| Evidence { document, origin }).collect();
     let hearing = hear(findings, &subject, &evidence, directory, NOW);
+    assert_eq!(words(findings, &subject, &evidence, directory), hearing.words, "alone and with the rest");
     let word = |word: &Option<VexWord>| match word {
         Some(word) => {
             let held = if word.held { " held" } else { "" };
@@ -316,14 +317,14 @@ fn what_is_decided_does_not_depend_on_the_day_of_asking() {
         document("jo", "f", 1, vec![statement("CVE-1 fixed pkg:npm/a@1.0.0", -2)]),
     ];
     let evidence: Vec<_> = documents.iter().map(|document| Evidence { document, origin: &from }).collect();
-    let words = |days: i64| {
+    let words_on = |days: i64| {
         let as_of = NOW + Duration::days(days);
         hear(&[finding("CVE-1", A)], &subject, &evidence, &Directory::default(), as_of).words
     };
-    let today = words(0);
+    let today = words_on(0);
     assert_eq!(today[0].as_ref().map(|word| (word.status, word.held)), Some((VexStatus::NotAffected, true)));
     for days in [-1_000, -1, 1, 3, 90, 180, 10_000] {
-        assert_eq!(words(days), today, "{days} days later");
+        assert_eq!(words_on(days), today, "{days} days later");
     }
 }
 

@@ -138,8 +138,9 @@ fn release_of(cpe: &str) -> Option<(&'static [&'static str], String)> {
     ))
 }
 
-/// `docker.io/library/debian` for `debian:12`, `index.docker.io/library/debian` and `debian@sha256:…`.
-pub(super) fn repository(name: &str) -> String {
+/// The repository that an image's name means: `docker.io/library/debian` for `debian:12`,
+/// `index.docker.io/library/debian` and `debian@sha256:…`. One that is given stays as it is.
+pub fn repository(name: &str) -> String {
     let name = name.split_once("://").map_or(name, |(_, rest)| rest);
     let name = name.split('@').next().unwrap_or_default().trim_end_matches('/');
     let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));

@@ -162,5 +162,6 @@ fn repositories_have_one_spelling() {
         ("localhost/a", "localhost/a"),
     ] {
         assert_eq!(image::repository(text), expected, "{text}");
+        assert_eq!(image::repository(expected), expected, "one that is given stays as it is");
     }
 }

@@ -76,7 +76,7 @@ fn read_folder(source: &Source) -> Result<(PackedFeed, BTreeMap<String, Read>), 
     };
     let mut records = BTreeMap::new();
     let mut unreadable = 0;
-    for document in Folder::open(folder.clone(), limits.of(format)).map_err(failed)? {
+    for document in Folder::open(folder.clone(), limits.of(*format)).map_err(failed)? {
         let (place, bytes) = match document.map_err(failed)? {
             Record::Document { place, bytes } => (place, bytes),
             Record::Unreadable { place, what: why } if format.splits() => {
