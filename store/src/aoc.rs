@@ -1,6 +1,7 @@
 //! Proof of the store: that what was taken in is all there, unchanged, with where it came from, and that nobody may
 //! change it. (The aggregation-only contract: facts and their provenance, append-only.)
 
+mod attached;
 mod documents;
 mod structure;
 

@@ -3,15 +3,16 @@
 use advisory::{Limits, contract, formats};
 use model::{Digest, SnapshotId};
 
-use super::{Rule, Violation};
+use super::{Rule, Violation, attached};
 use crate::{Error, Store};
 
 /// Bytes of a page at most; one document more may be read.
 const PAGE_ROWS: i64 = 500;
 
-/// Checks the revisions that count from a snapshot after `since`, or from none yet.
+/// Checks the revisions that count from a snapshot after `since`, or from none yet; and what people attached since.
 pub fn documents(store: &Store, since: SnapshotId) -> Documents {
-    Documents { store: store.clone(), since, after: (String::new(), String::new(), 0) }
+    let after = (String::new(), String::new(), 0);
+    Documents { store: store.clone(), since, after, attached: attached::Place::default() }
 }
 
 /// A place among all revisions.
@@ -20,12 +21,13 @@ pub struct Documents {
     store: Store,
     since: SnapshotId,
     after: (String, String, i32),
+    attached: attached::Place,
 }
 
 /// What a page came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Checked {
-    /// Revisions that were looked at.
+    /// Revisions, and files that people attached, that were looked at.
     pub revisions: u64,
     /// Bytes of their documents.
     pub bytes: u64,
@@ -43,13 +45,21 @@ struct Row {
     follows: bool,
     source: Option<String>,
     format: Option<String>,
+    words: Option<Vec<String>>,
     observed: bool,
     settled: bool,
 }
 
 impl Documents {
-    /// Checks the next revisions; `None` at the end.
+    /// Checks the next revisions, and then what people attached; `None` at the end.
     pub async fn next_page(&mut self) -> Result<Option<Checked>, Error> {
+        match self.revisions().await? {
+            None => attached::next_page(&self.store, self.since, &mut self.attached).await,
+            some => Ok(some),
+        }
+    }
+
+    async fn revisions(&mut self) -> Result<Option<Checked>, Error> {
         let mut tx = self.store.fleet().await?;
         let rows = sqlx::query_as!(
             Row,
@@ -59,6 +69,10 @@ impl Documents {
                           where p.feed_id = o.feed_id and p.advisory_id = o.advisory_id
                             and p.revision = o.revision - 1)) as "follows!",
                       g.source as "source?", g.format as "format?",
+                      case when f.kind = 'vex' then array(
+                          select m.what || ' ' || m.name from vex.mention m
+                          where m.feed_id = o.feed_id and m.advisory_id = o.advisory_id
+                            and m.revision = o.revision) end as words,
                       coalesce(o.observed_at <= clock_timestamp(), false) as "observed!",
                       (s.snapshot_id is not null or f.refreshing and f.refresh = o.refresh) as "settled!"
                from vuln.observation o
@@ -129,6 +143,13 @@ impl Row {
         }
         if let Some(field) = contract::derived_field(document) {
             violated(Rule::Content, format!("it carries {field}, which no source may"));
+        }
+        if let Some(words) = &self.words {
+            let Some(summary) = attached::read(document, false, violated) else { return };
+            if summary.id != self.advisory_id {
+                violated(Rule::Content, format!("it is the document {}", summary.id));
+            }
+            return attached::is_found(&summary, words, violated);
         }
         let Some(format) = self.format.as_deref().and_then(formats::by_word) else { return };
         match (format.parse)(document, &Limits::default()) {

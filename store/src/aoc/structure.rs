@@ -22,6 +22,7 @@ const APPEND_ONLY: [&str; 12] = [
 /// Checks everything but the documents themselves.
 pub async fn structure(store: &Store) -> Result<Vec<Violation>, Error> {
     let mut found = snapshots(store).await?;
+    found.extend(changes(store).await?);
     found.extend(triggers(store).await?);
     found.extend(grants(store).await?);
     found.extend(keys(store).await?);
@@ -46,6 +47,38 @@ async fn snapshots(store: &Store) -> Result<Vec<Violation>, Error> {
         found.push(violation(row.snapshot_id, what));
     }
     Ok(found)
+}
+
+/// What people changed of VEX: issuers' changes are numbered without a gap, and each change has a snapshot that no feed
+/// made.
+async fn changes(store: &Store) -> Result<Vec<Violation>, Error> {
+    let mut tx = store.fleet().await?;
+    let gaps = sqlx::query!(
+        r#"select tenant_id as "tenant!", max(change_no) as "last!", count(*) as "there!"
+           from vex.issuer_change group by tenant_id having max(change_no) <> count(*) order by 1"#,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let strays = sqlx::query!(
+        r#"select c.place as "place!", c.snapshot_id as "snapshot!" from (
+               select 'detached ' || attachment_id as place, snapshot_id from vex.detachment
+               union all
+               select 'issuer change ' || change_no || ' of ' || tenant_id, snapshot_id from vex.issuer_change) c
+           where not exists (select from vuln.snapshot s
+                             where s.snapshot_id = c.snapshot_id and s.feed_id is null) order by 1"#,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    tx.commit().await?;
+    let gaps = gaps.into_iter().map(|row| {
+        let what = format!("the last change is {}, and {} are there", row.last, row.there);
+        Violation::new(Rule::Supersession, format!("issuer changes of {}", row.tenant), what)
+    });
+    let strays = strays.into_iter().map(|row| {
+        let what = format!("its snapshot {} is not there, or a feed's", row.snapshot);
+        Violation::new(Rule::Snapshots, row.place, what)
+    });
+    Ok(gaps.chain(strays).collect())
 }
 
 async fn triggers(store: &Store) -> Result<Vec<Violation>, Error> {
@@ -94,12 +127,20 @@ async fn grants(store: &Store) -> Result<Vec<Violation>, Error> {
 }
 
 async fn keys(store: &Store) -> Result<Vec<Violation>, Error> {
-    const WANTED: [&str; 4] =
-        ["observation_pkey", "observation_supersedes", "observation_origin", "snapshot_feed_id_refresh_key"];
+    const WANTED: [&str; 8] = [
+        "observation_pkey",
+        "observation_supersedes",
+        "observation_origin",
+        "snapshot_feed_id_refresh_key",
+        "content_name_tenant_id_digest_fkey",
+        "attachment_tenant_id_digest_fkey",
+        "detachment_tenant_id_attachment_id_fkey",
+        "issuer_change_pkey",
+    ];
     let mut tx = store.fleet().await?;
     let valid = sqlx::query_scalar!(
         r#"select c.conname::text as "name!" from pg_constraint c join pg_namespace n on n.oid = c.connamespace
-           where n.nspname = 'vuln' and c.conname::text = any ($1) and c.convalidated"#,
+           where n.nspname in ('vuln', 'vex') and c.conname::text = any ($1) and c.convalidated"#,
         &WANTED.map(str::to_owned),
     )
     .fetch_all(tx.conn())

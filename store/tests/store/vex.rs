@@ -6,6 +6,7 @@ use ::vex::{Limits, Summary};
 use model::{FeedId, ImageDigest, Lane, SnapshotId, TenantId};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
+use store::aoc::{self, Rule};
 use store::feeds::{self, Kind, NewFeed};
 use store::vex::{self, Attached, Attaching, Filter, Source, SourceOrigin, Stretch};
 use store::{Error, Fence};
@@ -429,4 +430,103 @@ async fn advisories_concern_no_vex(owner: PgPool) {
     let tenant = scene.world.tenant("a").await;
     let mut tx = scene.world.store.tenant(tenant).await.unwrap();
     assert!(!vex::is_any(&mut tx, SnapshotId(1)).await.unwrap());
+}
+
+/// What the proof finds, by rule and place.
+async fn violations(world: &World) -> Vec<(Rule, String)> {
+    let mut found = aoc::structure(&world.store).await.unwrap();
+    let mut documents = aoc::documents(&world.store, SnapshotId(0));
+    while let Some(checked) = documents.next_page().await.unwrap() {
+        found.extend(checked.violations);
+    }
+    found.sort();
+    found.into_iter().map(|violation| (violation.rule, violation.place)).collect()
+}
+
+/// As a superuser who means harm.
+async fn break_by(world: &World, statements: &str) {
+    let unguarded =
+        format!("set session_replication_role = replica; {statements}; reset session_replication_role");
+    world.sql(&unguarded).await;
+}
+
+#[sqlx::test]
+async fn what_is_kept_of_vex_is_proved_and_what_was_broken_is_found(owner: PgPool) {
+    let publisher = Publisher::new(owner).await;
+    let world = &publisher.world;
+    let tenant = world.tenant("a").await;
+    publisher.publish(&[("d", &document("d", "1", &["CVE-1"]))]).await; // 1
+    let kept = attach(world, tenant, &document("a1", "1", &["CVE-1"]), &[]).await; // 2
+    let gone = attach(world, tenant, &document("a2", "1", &["CVE-2"]), &[]).await; // 3
+    detach(world, tenant, gone.id).await; // 4
+    crate::issuers::create(world, tenant, "us", &["Us"]).await; // 5
+    crate::issuers::create(world, tenant, "them", &["Them"]).await; // 6
+    assert_eq!(violations(world).await, []);
+    let in_the_feed = (Rule::Content, "vendor-vex d revision 1".to_owned());
+    let attached = |rule| (rule, format!("attached {}", kept.id));
+    break_by(world, "delete from vex.mention where name = 'CVE-1'").await;
+    assert_eq!(violations(world).await, std::slice::from_ref(&in_the_feed));
+    break_by(world, "delete from vex.content_name where name = 'a1'").await;
+    assert_eq!(violations(world).await, [attached(Rule::Content), in_the_feed.clone()]);
+    let change = format!(
+        "alter table vex.content drop constraint content_check;
+         update vex.content set content = set_byte(content, 0, 32) where digest = '{}'",
+        kept.digest
+    );
+    break_by(world, &change).await;
+    assert_eq!(
+        violations(world).await,
+        [attached(Rule::Digest), attached(Rule::Content), in_the_feed.clone()]
+    );
+    break_by(world, "delete from vex.detachment").await;
+    break_by(world, "delete from vex.issuer_change where change_no = 1").await;
+    break_by(world, "update vex.issuer_change set snapshot_id = 1").await;
+    let found = violations(world).await;
+    let places = |rule| {
+        let of = found.iter().filter(move |(found, _)| *found == rule);
+        of.map(|(_, place)| place.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(places(Rule::Supersession), [format!("issuer changes of {tenant}")]);
+    let stray = format!("issuer change 2 of {tenant}");
+    assert_eq!(places(Rule::Snapshots), [stray.as_str(), "snapshot 4", "snapshot 5", "snapshot 6"]);
+}
+
+#[sqlx::test]
+async fn nothing_of_vex_can_be_changed_by_the_application_nor_by_the_owner(owner: PgPool) {
+    let publisher = Publisher::new(owner).await;
+    let world = &publisher.world;
+    let tenant = world.tenant("a").await;
+    publisher.publish(&[("d", &document("d", "1", &["CVE-1"]))]).await;
+    let attached = attach(world, tenant, &document("a1", "1", &["CVE-1"]), &[]).await;
+    detach(world, tenant, attached.id).await;
+    crate::issuers::create(world, tenant, "us", &["Us"]).await;
+    let options = (*world.owner.connect_options()).clone().username("starling_app");
+    let app = PgPool::connect_with(options).await.unwrap();
+    let tables = [
+        ("published", "revision"),
+        ("mention", "revision"),
+        ("content", "version"),
+        ("content_name", "name"),
+        ("attachment", "reason"),
+        ("detachment", "reason"),
+        ("issuer_change", "reason"),
+    ];
+    for (table, column) in tables {
+        for statement in [
+            format!("update vex.{table} set {column} = {column}"),
+            format!("delete from vex.{table}"),
+            format!("truncate vex.{table} cascade"),
+        ] {
+            for role in ["starling_fleet", "starling_tenant"] {
+                let opening = format!("begin; set local role {role}; set local app.tenant = '{tenant}'");
+                let mut tx = app.begin_with(AssertSqlSafe(opening)).await.unwrap();
+                let refused = sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *tx).await;
+                let message = refused.expect_err(&statement).to_string();
+                assert!(message.contains("permission denied"), "{role}: {statement}: {message}");
+            }
+            let refused = sqlx::query(AssertSqlSafe(statement.clone())).execute(&world.owner).await;
+            let message = refused.expect_err(&statement).to_string();
+            assert!(message.contains("are append-only"), "{statement}: {message}");
+        }
+    }
 }
