@@ -27,6 +27,9 @@ impl Scene {
         for (name, folder) in &feeds {
             cluster.create_feed(name, folder).await;
         }
+        for (name, _) in &feeds {
+            cluster.feed_is_read(name).await;
+        }
         let advisories =
             feeds.iter().map(|(name, folder)| format!("{name}={}", folder.path().display())).collect();
         let _folders = feeds.into_iter().map(|(_, folder)| folder).collect();
