@@ -33,6 +33,7 @@ mod schedules;
 mod screen;
 mod serve;
 mod server;
+mod several;
 mod submit;
 mod table;
 mod tenants;

@@ -11,7 +11,7 @@ mod scheduler;
 mod settings;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use client::{Client, ClientFlags, NoContext};
 pub use durations::{InvalidDuration, parse_duration};
@@ -68,6 +68,21 @@ impl Environment {
         Some(self.get("DOCKER_CONFIG").map(PathBuf::from).or_else(home)?.join("config.json"))
     }
 
+    /// The one file of containers-auth.json(5) that is to be used, when it is said.
+    pub fn named_auth_file(&self) -> Option<PathBuf> {
+        self.get("REGISTRY_AUTH_FILE").map(PathBuf::from)
+    }
+
+    /// Where podman, buildah and skopeo keep how to sign in to registries (containers-auth.json(5)), in the order in
+    /// which they look.
+    pub fn usual_auth_files(&self) -> Vec<PathBuf> {
+        let runtime = || PathBuf::from(format!("/run/containers/{}", rustix::process::getuid().as_raw()));
+        let runtime =
+            self.get("XDG_RUNTIME_DIR").map_or_else(runtime, |dir| Path::new(dir).join("containers"));
+        let config = self.config_home().map(|home| home.join("containers"));
+        [Some(runtime), config].into_iter().flatten().map(|folder| folder.join("auth.json")).collect()
+    }
+
     /// Whether colour is unwelcome whatever the terminal can do (no-color.org; `TERM=dumb`).
     pub fn no_color(&self) -> bool {
         self.get("NO_COLOR").is_some() || self.get("TERM") == Some("dumb")
@@ -83,6 +98,18 @@ fn host_name() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn podmans_files_are_looked_for_where_podman_keeps_them() {
+        let files = |env: Environment| -> Vec<String> {
+            env.usual_auth_files().iter().map(|path| path.display().to_string()).collect()
+        };
+        let all = Environment::of([("XDG_RUNTIME_DIR", "/r"), ("HOME", "/h")]);
+        assert_eq!(files(all), ["/r/containers/auth.json", "/h/.config/containers/auth.json"]);
+        let bare = files(Environment::of([("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]));
+        assert!(bare[0].starts_with("/run/containers/"), "{bare:?}");
+        assert_eq!(bare[1], "/x/containers/auth.json");
+    }
 
     #[test]
     fn the_context_file_follows_xdg() {

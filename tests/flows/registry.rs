@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use model::Digest;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::images::{Image, Layer};
 use tests::{Cli, FeedFolder, Outcome, Registry, TestCluster};
+
+const FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 
 /// A user who needs no server, with advisories at hand.
 struct Alone {
@@ -123,6 +127,107 @@ async fn of_several_platforms_the_wanted_one_is_pulled() {
 }
 
 #[tokio::test]
+async fn all_platforms_are_scanned_one_after_the_other() {
+    let user = Alone::new();
+    let Some(registry) = start(user.home(), false).await else { return };
+    let (amd, arm) = (Image::small(), Image::tiny());
+    registry.push_index("app", "1", &[("amd64", &amd), ("arm64", &arm)]).await;
+    let name = format!("{}/app:1", registry.host());
+
+    let all = user.scan(&name, &["--platform", "all"]).await;
+    assert_eq!(all.code, 4, "one of them is built on nothing that is known: {all:?}");
+    let (all, told) = (all.json(), |platform: &str, image: &Image| (platform.to_owned(), image.digest()));
+    let images: Vec<_> = all.as_array().unwrap().iter().map(|report| &report["image"]).collect();
+    let images: Vec<_> = images
+        .iter()
+        .map(|image| {
+            (image["platform"].as_str().unwrap().to_owned(), image["digest"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!(images, [told("linux/amd64", &amd), told("linux/arm64", &arm)]);
+    let alone = user.scan(&name, &[]).await;
+    assert_eq!(alone.code, 0, "{alone:?}");
+    assert_eq!(alone.json()["findings"], all[0]["findings"]);
+
+    let gated = user.scan(&name, &["--platform", "all", "--fail-on", "critical"]).await;
+    assert_eq!(gated.code, 1, "a finding of one is a finding: {gated:?}");
+    let advisories = format!("small={}", user.feed.path().display());
+    let scan = ["scan", &name, "--platform", "all", "--advisories", &advisories];
+    let tables = user.cli.run(&scan).await;
+    for line in [format!("linux/amd64  {}\n", amd.digest()), format!("\nlinux/arm64  {}\n", arm.digest())] {
+        assert!(tables.out.contains(&line), "no {line} in {tables:?}");
+    }
+    let one = user.cli.run(&[&scan[..], &["-o", "cyclonedx=one.json"]].concat()).await;
+    check_refused(&one, 2, &["--platform all has several", "{platform}"]);
+    let each = [&scan[..], &["-o", "gitlab=g-{platform}.json", "-o", "spdx=s-{platform}"]].concat();
+    assert_eq!(user.cli.run(&each).await.code, 4);
+    for file in ["g-linux-amd64.json", "g-linux-arm64.json", "s-linux-amd64", "s-linux-arm64"] {
+        assert!(user.home().join(file).is_file(), "{file}");
+    }
+
+    let sboms = user.cli.run(&["sbom", &name, "--platform", "all", "-o", "json"]).await.json();
+    let alone = user.cli.run(&["sbom", &name, "-o", "json"]).await;
+    assert_eq!(sboms[0]["sbom"], alone.json());
+    assert_eq!(sboms[0]["sbom_digest"], model::Digest::of(alone.out.as_bytes()).as_str());
+    assert_eq!(sboms[1]["digest"], arm.digest());
+    let explain = ["explain", &name, "CVE-1", "--platform", "all", "--advisories", &advisories];
+    check_refused(&user.cli.run(&explain).await, 2, &["name a platform"]);
+}
+
+#[tokio::test]
+async fn what_a_registry_has_that_cannot_be_scanned_is_called_what_it_is() {
+    let user = Alone::new();
+    let Some(registry) = start(user.home(), false).await else { return };
+    let image = Image::tiny();
+    let described = |media_type: &str, bytes: &[u8]| json!({ "mediaType": media_type, "digest": Digest::of(bytes).as_str(), "size": bytes.len() });
+    let chart = json!({
+        "schemaVersion": 2,
+        "config": described("application/vnd.cncf.helm.config.v1+json", b"{}"),
+        "layers": [described("application/vnd.cncf.helm.chart.content.v1.tar+gzip", b"chart")],
+    });
+    let blobs: [&[u8]; 2] = [b"{}", b"chart"];
+    registry.push_manifest("chart", "1", "application/vnd.oci.image.manifest.v1+json", &chart, &blobs).await;
+    let scan = async |name: &str| user.scan(&format!("{}/{name}:1", registry.host()), &[]).await;
+    check_refused(&scan("chart").await, 3, &["/chart:1: it is a Helm chart", "next: name a container image"]);
+
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into();
+    manifest["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json".into();
+    manifest["layers"][0]["mediaType"] = FOREIGN.into();
+    manifest["layers"][0]["urls"] = json!(["https://elsewhere.example/layer"]);
+    let kind = "application/vnd.docker.distribution.manifest.v2+json";
+    let (config, layer) = (image.config.as_slice(), image.layers[0].bytes.as_slice());
+    registry.push_manifest("foreign", "1", kind, &manifest, &[config]).await;
+    let digest = &image.layers[0].digest;
+    let words = [digest.as_str(), "is not there", "--allow-nondistributable-artifacts"];
+    check_refused(&scan("foreign").await, 3, &words);
+    registry.push_manifest("foreign", "1", kind, &manifest, &[config, layer]).await;
+    let there = scan("foreign").await.json();
+    assert_eq!(there["findings"][0]["package"], "starling-npm", "{there}");
+}
+
+#[tokio::test]
+async fn what_podman_login_left_is_used_for_its_namespace() {
+    let user = Alone::new();
+    let Some(registry) = start(user.home(), true).await else { return };
+    let image = Image::tiny();
+    registry.push("team/app", "1", &image).await;
+    let name = format!("{}/team/app:1", registry.host());
+    let file = user.home().join("auth.json");
+    let auths = |auth: Value| fs::write(&file, json!({ "auths": auth }).to_string()).unwrap();
+    let named = [("REGISTRY_AUTH_FILE", file.to_str().unwrap())];
+
+    auths(json!({ format!("{}/teams", registry.host()): { "auth": Registry::ANNA } }));
+    check_refused(&user.scan_with(&named, &name, &[]).await, 6, &["answered 401", "docker login"]);
+    auths(json!({
+        format!("{}/team", registry.host()): { "auth": Registry::ANNA },
+        registry.host(): { "auth": "YW5uYTp3cm9uZw==" }, // anna:wrong
+    }));
+    let pulled = user.scan_with(&named, &name, &[]).await;
+    assert_eq!(pulled.json()["image"]["digest"], image.digest());
+}
+
+#[tokio::test]
 async fn a_registry_that_asks_for_a_password_gets_the_users_own() {
     let user = Alone::new();
     let Some(registry) = start(user.home(), true).await else { return };
@@ -187,6 +292,41 @@ async fn an_image_is_submitted_from_a_registry() {
     let anew = submit(&format!("registry:{name}")).await;
     assert_eq!(anew.json()["verdict"]["image_digest"], second.digest());
     check_refused(&submit(&format!("{}/team/none:1", registry.host())).await, 3, &["answered 404"]);
+}
+
+#[tokio::test]
+async fn all_platforms_are_submitted_by_a_job_each() {
+    let cluster = TestCluster::shared().await;
+    cluster.with_small_feed().await;
+    let Some(registry) = start(cluster.folder(), false).await else { return };
+    let tenant = cluster.tenant("every").await;
+    let user = Cli::new(cluster.folder(), &cluster.nodes()[1].address(), tenant.token());
+    let (arm, amd) = (Image::small(), Image::small());
+    registry.push_index("every", "1", &[("arm64", &arm), ("amd64", &amd)]).await;
+    let name = format!("{}/every:1", registry.host());
+
+    let id = uuid::Uuid::now_v7().to_string();
+    let submit = ["submit", &name, "--platform", "all", "--request-id", &id];
+    let jobs = user.run(&submit).await;
+    assert_eq!((jobs.code, jobs.out.lines().count()), (0, 2), "{jobs:?}");
+    assert!(jobs.err.contains("linux/arm64: follow it"), "{jobs:?}");
+    assert_eq!(user.run(&submit).await.out, jobs.out, "the same request is the same jobs");
+
+    let waited = user.run(&[&submit[..], &["--wait", "-o", "json", "-o", "sarif=all.sarif"]].concat()).await;
+    assert_eq!(waited.code, 0, "{waited:?}");
+    let told: Vec<_> = waited
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["platform"].clone(), one["verdict"]["image_digest"].clone()))
+        .collect();
+    let expected = [("linux/arm64", arm.digest()), ("linux/amd64", amd.digest())];
+    assert_eq!(told, expected.map(|(platform, digest)| (json!(platform), json!(digest))));
+    let sarif: Value = serde_json::from_slice(&fs::read(user.home().join("all.sarif")).unwrap()).unwrap();
+    assert_eq!(sarif["runs"].as_array().unwrap().len(), 2);
+    let named = user.run(&["submit", &name, "--wait", "-o", "json"]).await.json();
+    assert_eq!(named["verdict"]["image_digest"], amd.digest(), "the name is that of the usual platform");
 }
 
 /// Unpacks an image as a runtime would, layer over layer.

@@ -88,6 +88,21 @@ impl Registry {
         self.put_manifest(name, tag, INDEX, index.to_string().as_bytes()).await;
     }
 
+    /// Pushes a manifest of any kind, and the blobs that it names.
+    pub async fn push_manifest(
+        &self,
+        name: &str,
+        tag: &str,
+        media_type: &str,
+        manifest: &Value,
+        blobs: &[&[u8]],
+    ) {
+        for blob in blobs {
+            self.push_blob(name, blob).await;
+        }
+        self.put_manifest(name, tag, media_type, manifest.to_string().as_bytes()).await;
+    }
+
     /// Changes a byte of a blob where it is stored.
     pub fn damage(&self, digest: &str) {
         let hex = digest.trim_start_matches("sha256:");
@@ -148,6 +163,8 @@ fn configure(home: &Path, port: u16, asks: bool) -> PathBuf {
         "log": { "level": "error", "accesslog": { "disabled": true } },
         "storage": { "filesystem": { "rootdirectory": home.join("data") } },
         "http": { "addr": format!("127.0.0.1:{port}"), "secret": "of these tests" },
+        // Where layers may be that it does not have.
+        "validation": { "manifests": { "urls": { "allow": ["^https://elsewhere\\.example/"] } } },
     });
     if asks {
         config["auth"] = json!({ "htpasswd": { "realm": "tests", "path": users } });

@@ -222,9 +222,15 @@ pub struct Repository {
     access: Access,
 }
 
-/// The kinds of manifest that are understood; a registry chooses by them.
-const KINDS: [&str; 4] =
-    [media_type::OCI_INDEX, media_type::DOCKER_INDEX, media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST];
+/// The kinds of manifest that are asked for; a registry chooses by them.
+const KINDS: [&str; 5] = [
+    media_type::OCI_INDEX,
+    media_type::DOCKER_INDEX,
+    media_type::OCI_MANIFEST,
+    media_type::DOCKER_MANIFEST,
+    // Not read, but told by its name; where it is not asked for, some registries say that there is nothing.
+    media_type::DOCKER_SCHEMA_1,
+];
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 impl Repository {

@@ -9,6 +9,7 @@ mod docker_archive;
 mod layout;
 mod members;
 mod origin;
+mod platforms;
 mod registry;
 mod rootfs;
 pub(super) mod sbom;
@@ -17,6 +18,7 @@ mod spool;
 mod unpack;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::future::ready;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -24,11 +26,12 @@ use std::sync::Arc;
 
 use actors::clients::registry as client;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use inventory::{DocumentError, LayerDescriptor, Limits, Platform};
+use inventory::{DocumentError, ImageConfig, LayerDescriptor, Limits, Platform};
 use model::{Digest, ImageDigest};
 
 use members::Members;
 pub(super) use origin::Origin;
+pub(super) use platforms::Platforms;
 use registry::Remote;
 pub(super) use sign_in::{RegistryFlags, SignIn};
 use spool::Spool;
@@ -39,7 +42,7 @@ pub(super) struct Choice {
     /// By its name in the archive, or its digest.
     pub reference: Option<String>,
     /// By what it runs on.
-    pub platform: Platform,
+    pub platform: Platforms,
 }
 
 /// One image, ready to be uploaded.
@@ -55,6 +58,8 @@ pub(super) struct SourceImage {
     pub config: Vec<u8>,
     /// How the archive names it.
     pub names: Vec<String>,
+    /// What it runs on: by its index, else by its configuration.
+    pub platform: Option<Platform>,
     /// Its layers as manifest and configuration tell them, lowest first.
     pub layers: Vec<LayerDescriptor>,
     /// Their blobs, each once, lowest first.
@@ -136,10 +141,10 @@ pub enum SourceError {
     /// There is a user, but no password.
     #[error("there is no password for the user of --registry-user")]
     NoPassword,
-    /// What docker knows about signing in cannot be used.
+    /// What docker or podman keeps about signing in cannot be used.
     #[error("{}: {why}", path.display())]
     Credentials {
-        /// Docker's configuration.
+        /// The file in which it is kept.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -181,6 +186,16 @@ pub enum SourceError {
     Missing {
         /// Its name.
         what: String,
+    },
+    /// A layer that a registry or archive need not have: its manifest says where else it may be.
+    #[error("{name}: layer {layer} is not there: its media type is {media_type}, which is kept elsewhere")]
+    Elsewhere {
+        /// The image, or what holds it.
+        name: String,
+        /// The layer's digest.
+        layer: Digest,
+        /// What marks it.
+        media_type: String,
     },
     /// A document is larger than is read.
     #[error("{what} is larger than {limit} bytes")]
@@ -230,13 +245,11 @@ impl SourceError {
             Self::Mirror(_) => "correct --registry-mirror or STARLING_REGISTRY_MIRRORS".to_owned(),
             Self::NoPassword => "set STARLING_REGISTRY_PASSWORD, or give it on standard input".to_owned(),
             Self::Credentials { .. } => {
-                "sign in anew with docker login, or give --registry-user and STARLING_REGISTRY_PASSWORD".to_owned()
+                "sign in anew with docker login or podman login, or give --registry-user and STARLING_REGISTRY_PASSWORD".to_owned()
             }
             Self::Registry { reference, source } => advice(reference, source),
-            Self::Refused { source: DocumentError::NoSuchPlatform { .. }, .. } => {
-                "choose one with --platform".to_owned()
-            }
-            Self::Refused { .. } => "push the image again".to_owned(),
+            Self::Refused { source, .. } => source.advice().unwrap_or("push the image again").to_owned(),
+            Self::Elsewhere { .. } => ELSEWHERE.to_owned(),
             Self::OneImage => "leave out --ref".to_owned(),
             Self::Sbom { .. } => "give an SBOM as CycloneDX JSON or SPDX".to_owned(),
             Self::TooMuch { .. } => {
@@ -244,14 +257,15 @@ impl SourceError {
             }
             Self::Keep(_) => KEEP.to_owned(),
             Self::Ambiguous(_) | Self::NoSuchImage { .. } => "choose one with --ref".to_owned(),
-            Self::Document(DocumentError::NoSuchPlatform { .. }) => "choose one with --platform".to_owned(),
-            Self::Missing { .. } | Self::TooLarge { .. } | Self::Damaged { .. } | Self::Document(_) => {
-                "export the image again".to_owned()
-            }
+            Self::Document(error) => error.advice().unwrap_or(EXPORT_AGAIN).to_owned(),
+            Self::Missing { .. } | Self::TooLarge { .. } | Self::Damaged { .. } => EXPORT_AGAIN.to_owned(),
         }
     }
 }
 
+const EXPORT_AGAIN: &str = "export the image again";
+const ELSEWHERE: &str = "push the image again by a docker with --allow-nondistributable-artifacts for this registry, or \
+                         give an archive that holds the layer: addresses in a manifest are not followed";
 const KEEP: &str = "make room, or name another folder for temporary files in TMPDIR";
 
 /// What to do when a registry does not give an image.
@@ -304,32 +318,33 @@ struct Candidate<T> {
     content: T,
 }
 
-/// Finds the image, and of one in a registry its documents; its layers come when they are read.
+/// Finds the image, and of one in a registry its documents; its layers come when they are read. They are several
+/// only where all platforms are wanted, and never none.
 pub(super) async fn find(
     origin: Origin,
     choice: Choice,
     sign_in: &SignIn,
-) -> Result<SourceImage, SourceError> {
+) -> Result<Vec<SourceImage>, SourceError> {
     let read = match origin {
         Origin::Registry { reference, .. } => return registry::open(reference, &choice, sign_in).await,
         Origin::Path(path) => tokio::task::spawn_blocking(move || open(&path, &choice)),
-        Origin::Rootfs(path) => tokio::task::spawn_blocking(move || rootfs::open(&path, &choice)),
+        Origin::Rootfs(path) => tokio::task::spawn_blocking(move || Ok(vec![rootfs::open(&path, &choice)?])),
     };
     read.await.unwrap_or_else(|panicked| Err(SourceError::Keep(io::Error::other(panicked))))
 }
 
-/// Opens a source and takes the one image in it, or the chosen one. Blocks while it reads.
-pub(super) fn open(path: &Path, choice: &Choice) -> Result<SourceImage, SourceError> {
+/// Opens a source and takes the one image in it, or the chosen ones. Blocks while it reads.
+pub(super) fn open(path: &Path, choice: &Choice) -> Result<Vec<SourceImage>, SourceError> {
     if let Some(image) = sbom::open(path, choice)? {
-        return Ok(image);
+        return Ok(vec![image]);
     }
     let members = Arc::new(Members::of(path)?);
     if members.contains("index.json") {
         layout::open(&members, choice)
     } else if members.contains("manifest.json") {
-        docker_archive::open(&members, choice)
+        Ok(vec![docker_archive::open(&members, choice)?])
     } else if rootfs::is_one(path) {
-        rootfs::open(path, choice)
+        Ok(vec![rootfs::open(path, choice)?])
     } else {
         Err(SourceError::Unknown(path.to_owned()))
     }
@@ -346,8 +361,9 @@ impl SourceImage {
         content: Content,
     ) -> Self {
         let digest = ImageDigest::new(Digest::of(&manifest));
+        let platform = ImageConfig::parse(&config).ok().and_then(|config| config.platform);
         let (names, left_out) = (Vec::new(), Vec::new());
-        Self { digest, manifest, media_type, config, names, layers, blobs, left_out, content }
+        Self { digest, manifest, media_type, config, names, platform, layers, blobs, left_out, content }
     }
 
     /// A reader over a layer's bytes.
@@ -398,6 +414,22 @@ impl SourceError {
     pub(super) fn is_refusal(&self) -> bool {
         use client::Error::{Denied, SignIn};
         matches!(self, Self::Registry { source, .. } if matches!(**source, Denied { .. } | SignIn { .. }))
+    }
+}
+
+/// What a layer's media type has in it that may be somewhere else: OCI's and Docker's words.
+const KEPT_ELSEWHERE: [&str; 2] = [".nondistributable.", ".foreign."];
+
+impl Blob {
+    /// Whether whoever has the image need not have this layer.
+    fn may_be_elsewhere(&self) -> bool {
+        KEPT_ELSEWHERE.iter().any(|mark| self.media_type.contains(mark))
+    }
+
+    /// That it is not there, of an image that has it to be elsewhere.
+    fn elsewhere(&self, name: impl fmt::Display) -> SourceError {
+        let (layer, media_type) = (self.digest.clone(), self.media_type.clone());
+        SourceError::Elsewhere { name: name.to_string(), layer, media_type }
     }
 }
 

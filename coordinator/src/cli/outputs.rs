@@ -1,7 +1,7 @@
 //! `-o FORMAT[=FILE]`, as often as one likes: what is written where.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::failure::{Exit, Failure};
 use super::screen::{Page, Screen};
@@ -41,6 +41,35 @@ pub(super) fn check<F: Copy>(outputs: &[Wanted<F>]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Stands in the name of a file for the image's platform.
+const PLATFORM: &str = "{platform}";
+
+impl<F> Wanted<F> {
+    /// Whether it is a file of its own for each platform.
+    pub(super) fn is_by_platform(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.to_string_lossy().contains(PLATFORM))
+    }
+
+    /// The file for a platform, by the word for it.
+    pub(super) fn file_for(&self, mark: &str) -> Option<PathBuf> {
+        let file = self.file.as_deref().map(Path::to_string_lossy);
+        file.map(|file| PathBuf::from(file.replace(PLATFORM, mark)))
+    }
+}
+
+/// Of all platforms, formats that have room for one image only need a file for each.
+pub(super) fn check_platforms<F>(
+    outputs: &[Wanted<F>],
+    holds_several: impl Fn(&F) -> bool,
+) -> Result<(), Failure> {
+    let lacking = outputs.iter().find(|output| !output.is_by_platform() && !holds_several(&output.format));
+    let failure = || {
+        Failure::new(Exit::Usage, "a document of this format is of one image, and --platform all has several")
+            .next("write one for each: -o FORMAT=NAME-{platform}.json")
+    };
+    lacking.map_or(Ok(()), |_| Err(failure()))
+}
+
 /// Shows something where it is wanted: on the screen, or plainly in a file.
 pub(super) fn show(
     screen: &mut Screen,
@@ -76,6 +105,19 @@ mod tests {
         assert_eq!(parse("b=x=y", FORMATS), Ok(Wanted { format: 2, file: Some("x=y".into()) }));
         assert_eq!(parse("c", FORMATS).unwrap_err(), "there is no format \"c\", only a, b");
         assert!(parse("a=", FORMATS).is_err());
+    }
+
+    #[test]
+    fn a_file_may_be_one_for_each_platform() {
+        let wanted = |text: &str| parse(text, FORMATS).unwrap();
+        let each = wanted("a=x-{platform}.json");
+        assert_eq!(each.file_for("linux-arm64"), Some("x-linux-arm64.json".into()));
+        assert!(each.is_by_platform() && !wanted("a=x").is_by_platform() && !wanted("a").is_by_platform());
+        let check = |text: &str| check_platforms(&[wanted(text)], |format| *format == 2).is_ok();
+        assert_eq!(
+            [check("a"), check("a=x"), check("a=x-{platform}"), check("b")],
+            [false, false, true, true]
+        );
     }
 
     #[test]

@@ -41,7 +41,9 @@ fn cli() -> String {
          Made by `starling reference cli`; `starling COMMAND --help` says more about each one.\n\n\
          Data goes to standard output, words to standard error. A failure ends with one line that says what to do next\n\
          and, when the server refused, the reason of [errors.md](errors.md). `-o json` prints one object with the field\n\
-         names of the .proto files, `-o jsonl` one object a line.\n\n\
+         names of the .proto files, `-o jsonl` one object a line. With `--platform all` (`scan`, `sbom`, `submit`) `-o json`\n\
+         prints an array of such objects, one for each image; `schema_version` ({}) is that of one object. What other formats do\n\
+         then is in [scan.md](scan.md).\n\n\
          ## Where the server is\n\n\
          The first of: the flag `--endpoint`, the variable `STARLING_ENDPOINT`, the context file, `http://127.0.0.1:7400`.\n\
          The token is in a file: `--token-file`, `STARLING_TOKEN_FILE`, or the context file. It is never given on the\n\
@@ -49,6 +51,7 @@ fn cli() -> String {
          ```toml\ncurrent = \"work\"\n\n[context.work]\nendpoint = \"https://starling.example:7400\"\n\
          token_file = \"/home/me/.starling-token\"\nca_file = \"/etc/starling/ca.pem\"\n```\n\n\
          ## Exit codes\n\n```\n{}\n```\n\n## Commands\n\n| command | what it does |\n|---|---|\n",
+        super::json::SCHEMA_VERSION,
         EXIT_CODES.trim_start_matches("Exit codes:\n"),
     );
     commands(&mut page, "starling", &super::Cli::command());

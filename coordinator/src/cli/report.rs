@@ -159,10 +159,10 @@ pub(super) struct ResultOutput {
     /// Format of the data, and the file it goes to; may be given several times: table, json, jsonl, sarif, junit,
     /// gitlab, markdown, csv
     #[arg(short = 'o', long = "output", value_name = "FORMAT[=FILE]", default_value = "table", value_parser = parse_output)]
-    outputs: Vec<Wanted<ResultFormat>>,
+    pub outputs: Vec<Wanted<ResultFormat>>,
     /// Show also what suppliers suppress (VEX), and why; reports for other tools have it always
     #[arg(long)]
-    show_suppressed: bool,
+    pub show_suppressed: bool,
 }
 
 fn parse_output(text: &str) -> Result<Wanted<ResultFormat>, String> {
@@ -177,6 +177,15 @@ impl ResultOutput {
     /// Whether each output has its own place. Asked before anything is done.
     pub(super) fn check(&self) -> Result<(), Failure> {
         outputs::check(&self.outputs)
+    }
+
+    /// Whether each has room for all images of an index, or a file for each.
+    pub(super) fn check_platforms(&self) -> Result<(), Failure> {
+        let holds_several = |format: &ResultFormat| match format {
+            ResultFormat::Table | ResultFormat::Json | ResultFormat::Jsonl => true,
+            ResultFormat::Report(format) => format.holds_several(),
+        };
+        outputs::check_platforms(&self.outputs, holds_several)
     }
 
     /// Writes the result of the image, which is called so.
@@ -261,7 +270,7 @@ impl Report {
     }
 
     /// Writes it as people read it, or with the field names of the .proto files.
-    fn show(
+    pub(super) fn show(
         &self,
         screen: &mut Screen,
         format: ResultFormat,
@@ -273,22 +282,7 @@ impl Report {
                 self.table(screen)?;
                 self.summary(show_suppressed).iter().try_for_each(|line| screen.data(line))
             }
-            ResultFormat::Json => {
-                let values = |findings: &[Finding]| -> Vec<Value> {
-                    findings.iter().map(|finding| value(FINDING, finding)).collect()
-                };
-                let mut whole = json!({
-                    "schema_version": SCHEMA_VERSION,
-                    "verdict": value("starling.finding.v1.Verdict", &self.verdict),
-                    "counts": value("starling.finding.v1.CountFindingsResponse", &self.counts),
-                    "findings": values(&self.findings),
-                    "suppressed": values(&self.suppressed),
-                });
-                if let Some(recall) = &self.recall {
-                    whole["recall"] = value("starling.verdict.v1.RecallVerdictResponse", recall);
-                }
-                screen.data(list::pretty(&whole)?)
-            }
+            ResultFormat::Json => screen.data(list::pretty(&self.json())?),
             ResultFormat::Jsonl => {
                 let suppressed = self.suppressed.iter().filter(|_| show_suppressed);
                 let mut shown = self.findings.iter().chain(suppressed);
@@ -300,8 +294,26 @@ impl Report {
         }
     }
 
+    /// Everything in one object.
+    pub(super) fn json(&self) -> Value {
+        let values = |findings: &[Finding]| -> Vec<Value> {
+            findings.iter().map(|finding| value(FINDING, finding)).collect()
+        };
+        let mut whole = json!({
+            "schema_version": SCHEMA_VERSION,
+            "verdict": value("starling.finding.v1.Verdict", &self.verdict),
+            "counts": value("starling.finding.v1.CountFindingsResponse", &self.counts),
+            "findings": values(&self.findings),
+            "suppressed": values(&self.suppressed),
+        });
+        if let Some(recall) = &self.recall {
+            whole["recall"] = value("starling.verdict.v1.RecallVerdictResponse", recall);
+        }
+        whole
+    }
+
     /// What the server told, as the formats for other tools need it.
-    fn report(&self, name: &str) -> Result<report::Report, Failure> {
+    pub(super) fn report(&self, name: &str) -> Result<report::Report, Failure> {
         let verdict = &self.verdict;
         let unreadable = |what: &str| Failure::new(Exit::Failed, format!("the server sent no sound {what}"));
         let digest = |text: &str| text.parse().map_err(|_| unreadable("digest"));
@@ -312,7 +324,11 @@ impl Report {
         };
         Ok(report::Report {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
-            image: report::Image { name: name.to_owned(), digest: verdict.image_digest.clone() },
+            image: report::Image {
+                name: name.to_owned(),
+                digest: verdict.image_digest.clone(),
+                platform: None,
+            },
             sbom_digest: digest(&verdict.sbom_digest)?,
             findings_digest: digest(&verdict.findings_digest)?,
             distro: verdict.distro.as_ref().map(distro_line),
@@ -594,7 +610,8 @@ fn row(finding: &Finding) -> FindingRow<'_> {
     }
 }
 
-const FINDING: &str = "starling.finding.v1.Finding";
+/// The contract's name of a finding.
+pub(super) const FINDING: &str = "starling.finding.v1.Finding";
 
 /// The filter of a request. What is suppressed is asked for too: reports for other tools have it.
 pub(super) fn filter(min_severity: Option<Severity>, only_fixed: bool) -> FindingFilter {

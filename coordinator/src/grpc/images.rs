@@ -268,7 +268,10 @@ pub(super) fn of_upload(error: store::Error) -> Refusal {
 fn parse_image(request: &PutImageRequest) -> Result<(NewImage, String), Refusal> {
     let bad_manifest = |error: &dyn std::fmt::Display| refuse(ErrorReason::ManifestInvalid).saying(error);
     let bad_config = |error: &dyn std::fmt::Display| refuse(ErrorReason::ConfigInvalid).saying(error);
-    let manifest = ImageManifest::parse(&request.manifest).map_err(|error| bad_manifest(&error))?;
+    let manifest = ImageManifest::parse(&request.manifest).map_err(|error| match error.advice() {
+        Some(advice) => bad_manifest(&format!("{error}: {advice}")),
+        None => bad_manifest(&error),
+    })?;
     if !request.media_type.is_empty() && request.media_type != manifest.media_type {
         return Err(bad_manifest(&format!(
             "the manifest says it is {}, not {}",

@@ -175,6 +175,21 @@ pub enum DocumentError {
         /// What it is, and what was expected.
         why: String,
     },
+    /// Docker's first schema, which tells neither sizes nor uncompressed layers.
+    #[error("the image manifest is one of Docker's schema 1, which is not read")]
+    Schema1,
+    /// A registry holds other things than images under the same kind of manifest.
+    #[error("it is {what}, not a container image")]
+    Artifact {
+        /// What it is.
+        what: String,
+    },
+    /// A layer can be read only with somebody's key.
+    #[error("layer {layer} is encrypted")]
+    Encrypted {
+        /// The layer's digest.
+        layer: Digest,
+    },
     /// Two documents of one image contradict each other.
     #[error("manifest and config disagree: {0}")]
     Inconsistent(String),
@@ -186,6 +201,27 @@ pub enum DocumentError {
         /// What there is.
         offered: String,
     },
+}
+
+impl DocumentError {
+    /// What to do about it, where that is more than to push or export the image again.
+    pub const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Schema1 => Some(
+                "convert the image: pull and push it with a docker of today, or skopeo copy --format v2s2, and name the \
+                 copy",
+            ),
+            Self::Artifact { .. } => Some("name a container image; of an artifact there is nothing to scan"),
+            Self::Encrypted { .. } => {
+                Some("decrypt a copy of the image first (skopeo copy --decryption-key), and scan that")
+            }
+            Self::NoSuchPlatform { .. } => Some("choose one with --platform"),
+            Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::Unsupported { .. }
+            | Self::Inconsistent(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

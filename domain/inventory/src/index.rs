@@ -72,6 +72,13 @@ impl ImageIndex {
         }
     }
 
+    /// What may be an image or a further index, whatever its platform: everything but attestations.
+    pub fn images(&self) -> impl Iterator<Item = &IndexEntry> {
+        let is_attestation =
+            |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";
+        self.entries.iter().filter(move |entry| !entry.platform.as_ref().is_some_and(is_attestation))
+    }
+
     fn offered(&self) -> String {
         let name =
             |e: &IndexEntry| e.platform.as_ref().map_or_else(|| "unnamed".to_owned(), Platform::to_string);
@@ -211,6 +218,13 @@ mod tests {
         check(&all, "linux/arm/v6", Some("linux/arm/v6"));
         check(&all, "windows/amd64", None);
         check(&["linux/amd64", "linux/amd64/v3"], "linux/amd64/v3", Some("linux/amd64/v3"));
+    }
+
+    #[test]
+    fn all_images_are_all_but_attestations() {
+        let index = index(&["linux/arm64", "unknown/unknown", "-"]);
+        let platforms: Vec<_> = index.images().map(|entry| entry.platform.clone()).collect();
+        assert_eq!(platforms, ["linux/arm64".parse().ok(), None]);
     }
 
     #[test]

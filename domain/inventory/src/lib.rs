@@ -14,6 +14,7 @@
 //!
 //! [`scan`] does all of it; [`read_layer`] and [`compose`] are its steps.
 
+mod artifact;
 mod compose;
 mod config;
 mod docker_archive;

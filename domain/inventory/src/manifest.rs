@@ -7,6 +7,7 @@ use model::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact;
 use crate::config::ImageConfig;
 use crate::error::DocumentError;
 use crate::index::ImageIndex;
@@ -22,6 +23,8 @@ pub mod media_type {
     pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
     /// An index as Docker writes it.
     pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// A manifest of Docker's first schema, signed. Not read.
+    pub const DOCKER_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     /// An image config as OCI writes it.
     pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
     /// An image config as Docker writes it.
@@ -94,6 +97,7 @@ impl ImageManifest {
     /// Reads a manifest of at most [`Limits::document_bytes`].
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         const WHAT: &str = "image manifest";
+        artifact::refuse(bytes)?;
         let raw: RawManifest = parse(WHAT, bytes)?;
         check_version(WHAT, raw.schema_version)?;
         if raw.manifests.is_some() {
@@ -109,10 +113,10 @@ impl ImageManifest {
         check_count(WHAT, "layers", raw.layers.len())?;
         let config = raw.config.check(WHAT)?;
         if ![media_type::OCI_CONFIG, media_type::DOCKER_CONFIG].contains(&config.media_type.as_str()) {
-            let why = format!("its config is {:?}: an artifact, not a container image", config.media_type);
-            return Err(unsupported(WHAT, why));
+            return Err(artifact::by_type(&config.media_type));
         }
-        let layers = raw.layers.into_iter().map(|layer| layer.check(WHAT)).collect::<Result<_, _>>()?;
+        let layers = raw.layers.into_iter().map(|layer| layer.check(WHAT)).collect::<Result<Vec<_>, _>>()?;
+        artifact::check_layers(&layers)?;
         Ok(Self { media_type, config, layers })
     }
 
@@ -265,14 +269,8 @@ mod tests {
         let upper =
             manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG, "").replace("ba7816", "BA7816");
         assert!(refusal(&upper).contains("is not a digest"));
-        let old = manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG, "").replace(":2,", ":1,");
-        assert!(refusal(&old).contains("schemaVersion 1"));
-    }
-
-    #[test]
-    fn artifacts_are_not_images() {
-        let json = manifest(media_type::OCI_MANIFEST, "application/vnd.oci.empty.v1+json", "");
-        assert!(refusal(&json).contains("not a container image"));
+        let old = manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG, "").replace(":2,", ":3,");
+        assert!(refusal(&old).contains("schemaVersion 3"));
     }
 
     #[test]

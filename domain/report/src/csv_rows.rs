@@ -21,18 +21,37 @@ const HEAD: [&str; 15] = [
 ];
 
 pub(crate) fn document(report: &Report) -> String {
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    let mut row = |cells: [String; HEAD.len()]| {
-        csv.write_record(cells.map(harmless)).expect("a vector takes everything");
+    write(&HEAD, rows(report))
+}
+
+/// The rows of all images, each with two more cells: what the image runs on, and its digest.
+pub(crate) fn of_several(reports: &[&Report]) -> String {
+    let head: Vec<&str> = HEAD.into_iter().chain(["platform", "image_digest"]).collect();
+    let told = |report: &&Report| {
+        let image = report.image.clone();
+        let more = [image.platform.unwrap_or_default(), image.digest];
+        rows(report).into_iter().map(move |row| row.into_iter().chain(more.clone()).collect())
     };
-    row(HEAD.map(str::to_owned));
-    row(said("coverage", report.coverage.as_str().to_owned()));
-    report.caveats().into_iter().for_each(|caveat| row(said("caveat", caveat)));
-    for gap in &report.gaps {
-        row(said(gap.kind.as_str(), format!("{}: {}", gap.place, gap.what)));
+    write(&head, reports.iter().flat_map(told).collect())
+}
+
+fn write(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let head = head.iter().map(|&name| name.to_owned()).collect();
+    for row in [head].into_iter().chain(rows) {
+        csv.write_record(row.into_iter().map(harmless)).expect("a vector takes everything");
     }
-    report.findings.iter().for_each(|reported| row(finding(reported)));
     String::from_utf8(csv.into_inner().expect("a vector takes everything")).expect("it was written from text")
+}
+
+fn rows(report: &Report) -> Vec<Vec<String>> {
+    let mut rows = vec![said("coverage", report.coverage.as_str().to_owned())];
+    rows.extend(report.caveats().into_iter().map(|caveat| said("caveat", caveat)));
+    rows.extend(
+        report.gaps.iter().map(|gap| said(gap.kind.as_str(), format!("{}: {}", gap.place, gap.what))),
+    );
+    rows.extend(report.findings.iter().map(finding));
+    rows.into_iter().map(Vec::from).collect()
 }
 
 /// A row that is no finding.

@@ -49,7 +49,11 @@ fn head(report: &Report) -> Value {
     json!({
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "starling", "version": report.tool},
-        "image": {"name": report.image.name, "digest": report.image.digest},
+        "image": {
+            "name": report.image.name,
+            "digest": report.image.digest,
+            "platform": report.image.platform,
+        },
         "sbom_digest": report.sbom_digest.as_str(),
         "findings_digest": report.findings_digest.as_str(),
         "distro": report.distro.as_ref().map(distro),

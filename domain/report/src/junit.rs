@@ -6,9 +6,10 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use crate::{Report, Reported};
 
-pub(crate) fn document(report: &Report) -> String {
+/// A suite for each image, under the name that it is told by.
+pub(crate) fn document(reports: &[(&Report, &str)]) -> String {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-    write(&mut xml, report).expect("a vector takes everything");
+    write(&mut xml, reports).expect("a vector takes everything");
     let mut text = String::from_utf8(xml.into_inner()).expect("it was written from text");
     text.push('\n');
     text
@@ -16,30 +17,53 @@ pub(crate) fn document(report: &Report) -> String {
 
 type Xml = Writer<Vec<u8>>;
 
-fn write(xml: &mut Xml, report: &Report) -> std::io::Result<()> {
-    let failures = report.counted().count();
-    let counts = [
-        ("tests", report.findings.len() + 1),
-        ("failures", failures),
-        ("errors", usize::from(!report.is_to_be_trusted())),
-        ("skipped", report.findings.len() - failures),
-    ];
-    let suite = |name: &str| {
-        let mut start = element(name, &[("name", &report.image.name)]);
-        counts.iter().for_each(|(name, count)| start.push_attribute((*name, count.to_string().as_str())));
+/// How many cases there are, and what became of them.
+#[derive(Default)]
+struct Counts {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn add(mut self, report: &Report) -> Self {
+        let failures = report.counted().count();
+        self.tests += report.findings.len() + 1;
+        self.failures += failures;
+        self.errors += usize::from(!report.is_to_be_trusted());
+        self.skipped += report.findings.len() - failures;
+        self
+    }
+
+    fn element(&self, kind: &str, name: &str) -> BytesStart<'static> {
+        let mut start = element(kind, &[("name", name)]);
+        let Self { tests, failures, errors, skipped } = self;
+        for (name, count) in
+            [("tests", tests), ("failures", failures), ("errors", errors), ("skipped", skipped)]
+        {
+            start.push_attribute((name, count.to_string().as_str()));
+        }
         start
-    };
+    }
+}
+
+fn write(xml: &mut Xml, reports: &[(&Report, &str)]) -> std::io::Result<()> {
+    let all = reports.iter().fold(Counts::default(), |counts, (report, _)| counts.add(report));
+    let name = reports.first().map_or("", |(report, _)| &report.image.name);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
-    xml.write_event(Event::Start(suite("testsuites")))?;
-    xml.write_event(Event::Start(suite("testsuite")))?;
-    coverage(xml, report)?;
-    report.findings.iter().try_for_each(|reported| finding(xml, reported))?;
-    xml.write_event(Event::End(BytesEnd::new("testsuite")))?;
+    xml.write_event(Event::Start(all.element("testsuites", name)))?;
+    for (report, name) in reports {
+        xml.write_event(Event::Start(Counts::default().add(report).element("testsuite", name)))?;
+        coverage(xml, report, name)?;
+        report.findings.iter().try_for_each(|reported| finding(xml, reported))?;
+        xml.write_event(Event::End(BytesEnd::new("testsuite")))?;
+    }
     xml.write_event(Event::End(BytesEnd::new("testsuites")))
 }
 
-fn coverage(xml: &mut Xml, report: &Report) -> std::io::Result<()> {
-    let case = element("testcase", &[("classname", &report.image.name), ("name", "coverage")]);
+fn coverage(xml: &mut Xml, report: &Report, name: &str) -> std::io::Result<()> {
+    let case = element("testcase", &[("classname", name), ("name", "coverage")]);
     if report.is_to_be_trusted() {
         return xml.write_event(Event::Empty(case));
     }

@@ -11,6 +11,7 @@ mod json;
 mod junit;
 mod markdown;
 mod sarif;
+mod several;
 mod template;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use model::{Coverage, Digest, Finding, Gap, GapKind, Location, Origin, VexWord};
 use ignore::Ignored;
 
 pub use json::SCHEMA_VERSION;
+pub use several::{marks, write_all};
 pub use template::{TEMPLATE_BYTES, TemplateError};
 
 /// The schema of the JSON report (JSON Schema 2020-12).
@@ -59,6 +61,8 @@ pub struct Image {
     pub name: String,
     /// Its manifest's digest; empty where only an SBOM is known.
     pub digest: String,
+    /// What it runs on, such as `linux/arm64`, where that is known.
+    pub platform: Option<String>,
 }
 
 /// The distribution an image is built on.
@@ -155,10 +159,10 @@ impl Report {
         match format {
             Format::Json => pretty(&json::document(self)),
             Format::Jsonl => json::lines(self),
-            Format::Sarif => pretty(&sarif::document(self)),
-            Format::Junit => junit::document(self),
+            Format::Sarif => pretty(&sarif::document(&[(self, &self.image.name)])),
+            Format::Junit => junit::document(&[(self, &self.image.name)]),
             Format::Gitlab => pretty(&gitlab::document(self)),
-            Format::Markdown => markdown::document(self),
+            Format::Markdown => markdown::document(self, &self.image.name),
             Format::Csv => csv_rows::document(self),
         }
     }

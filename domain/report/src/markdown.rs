@@ -12,8 +12,9 @@ use crate::{Report, Reported};
 /// Comments are bounded; whoever needs more has other formats.
 const ROWS: usize = 200;
 
-pub(crate) fn document(report: &Report) -> String {
-    let mut out = format!("### Starling: {}\n\n", code(&report.image.name));
+/// The table of an image, which is called so.
+pub(crate) fn document(report: &Report, name: &str) -> String {
+    let mut out = format!("### Starling: {}\n\n", code(name));
     if !report.is_to_be_trusted() {
         out.push_str("> **Not a clean result.**\n");
         report.caveats().iter().for_each(|caveat| out.push_str(&format!("> - {}\n", code(caveat))));

@@ -11,7 +11,13 @@ const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 /// What the locations of results are relative to.
 const ROOT: &str = "IMAGE";
 
-pub(crate) fn document(report: &Report) -> Value {
+/// A run for each image, under the name that it is told by.
+pub(crate) fn document(reports: &[(&Report, &str)]) -> Value {
+    let runs: Vec<Value> = reports.iter().map(|(report, category)| run(report, category)).collect();
+    json!({"$schema": SCHEMA, "version": "2.1.0", "runs": runs})
+}
+
+fn run(report: &Report, category: &str) -> Value {
     let mut rules: BTreeMap<&str, Vec<&Reported>> = BTreeMap::new();
     for reported in &report.findings {
         rules.entry(&reported.finding.vulnerability).or_default().push(reported);
@@ -19,28 +25,25 @@ pub(crate) fn document(report: &Report) -> Value {
     let numbers: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(at, id)| (*id, at)).collect();
     let results = report.findings.iter().map(|reported| result(report, reported, &numbers));
     json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "starling",
-                "semanticVersion": report.tool,
-                "notifications": report.states().into_iter().map(state).collect::<Vec<_>>(),
-                "rules": rules.iter().map(|(id, findings)| rule(id, findings)).collect::<Vec<_>>(),
-            }},
-            "automationDetails": {"id": format!("starling/{}", report.image.name)},
-            "invocations": [invocation(report)],
-            "originalUriBaseIds": {ROOT: {"description": {"text": "The root directory of the image."}}},
-            "results": results.collect::<Vec<_>>(),
-            "columnKind": "utf16CodeUnits",
-            "properties": {
-                "image": report.image.name,
-                "digest": report.image.digest,
-                "coverage": report.coverage.as_str(),
-                "coverage_states": report.states().into_iter().map(GapKind::as_str).collect::<Vec<_>>(),
-                "snapshot": report.snapshot,
-            },
-        }],
+        "tool": {"driver": {
+            "name": "starling",
+            "semanticVersion": report.tool,
+            "notifications": report.states().into_iter().map(state).collect::<Vec<_>>(),
+            "rules": rules.iter().map(|(id, findings)| rule(id, findings)).collect::<Vec<_>>(),
+        }},
+        "automationDetails": {"id": format!("starling/{category}")},
+        "invocations": [invocation(report)],
+        "originalUriBaseIds": {ROOT: {"description": {"text": "The root directory of the image."}}},
+        "results": results.collect::<Vec<_>>(),
+        "columnKind": "utf16CodeUnits",
+        "properties": {
+            "image": report.image.name,
+            "digest": report.image.digest,
+            "platform": report.image.platform,
+            "coverage": report.coverage.as_str(),
+            "coverage_states": report.states().into_iter().map(GapKind::as_str).collect::<Vec<_>>(),
+            "snapshot": report.snapshot,
+        },
     })
 }
 

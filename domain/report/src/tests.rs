@@ -57,7 +57,11 @@ fn report(findings: Vec<Reported>, coverage: Coverage) -> Report {
     let gap = Gap::new(GapKind::MissingFeed, "npm", "no feed speaks of it");
     Report {
         tool: "0.1.0".to_owned(),
-        image: Image { name: "app:1".to_owned(), digest: "sha256:00".to_owned() },
+        image: Image {
+            name: "app:1".to_owned(),
+            digest: "sha256:00".to_owned(),
+            platform: Some("linux/amd64".to_owned()),
+        },
         sbom_digest: Digest::of(b"s"),
         findings_digest: Digest::of(b"f"),
         distro: None,
@@ -277,4 +281,81 @@ fn a_distribution_that_nobody_cares_for_is_not_clean() {
         let text = report.write(format);
         assert!(text.contains(word), "{format:?}: {text}");
     }
+}
+
+/// Two images of one name: one whole, the other not.
+fn two() -> [Report; 2] {
+    let arm = |mut report: Report| {
+        report.image.platform = Some("linux/arm/v7".to_owned());
+        report.image.digest = "sha256:01".to_owned();
+        report
+    };
+    [report(vec![finding()], Coverage::Complete), arm(report(vec![hostile(), ignored()], Coverage::Partial))]
+}
+
+#[test]
+fn several_images_make_one_sound_document_of_each_format_that_has_room() {
+    let [amd, arm] = two();
+    let both = |format| write_all(&[&amd, &arm], format);
+    let json = |format| serde_json::from_str::<Value>(&both(format).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+    let documents = json(Format::Json);
+    let told: Vec<_> =
+        documents.as_array().unwrap().iter().map(|d| d["image"]["platform"].as_str()).collect();
+    assert_eq!(told, [Some("linux/amd64"), Some("linux/arm/v7")]);
+    assert!(documents.as_array().unwrap().iter().all(|document| schema.is_valid(document)));
+    let lines = both(Format::Jsonl).unwrap();
+    let kinds: Vec<_> =
+        lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["kind"].clone()).collect();
+    assert_eq!(kinds, ["report", "finding", "report", "finding", "suppressed"]);
+    let runs = &json(Format::Sarif)["runs"];
+    let ids: Vec<_> =
+        runs.as_array().unwrap().iter().map(|r| r["automationDetails"]["id"].as_str()).collect();
+    assert_eq!(ids, [Some("starling/app:1/linux-amd64/"), Some("starling/app:1/linux-arm-v7/")]);
+    let junit = both(Format::Junit).unwrap();
+    for part in [
+        r#"<testsuites name="app:1" tests="5" failures="2" errors="1" skipped="1">"#,
+        r#"<testsuite name="app:1 (linux/amd64)" tests="2" failures="1" errors="0" skipped="0">"#,
+        r#"<testsuite name="app:1 (linux/arm/v7)" tests="3" failures="1" errors="1" skipped="1">"#,
+    ] {
+        assert!(junit.contains(part), "{junit}");
+    }
+    let markdown = both(Format::Markdown).unwrap();
+    assert!(markdown.contains("\n\n### Starling: `app:1 (linux/arm/v7)`\n\n> **Not a clean"), "{markdown}");
+    assert_eq!(both(Format::Gitlab), None);
+    for (_, format) in Format::ALL {
+        assert_eq!(both(format).is_some(), format.holds_several(), "{format:?}");
+    }
+}
+
+#[test]
+fn each_row_says_which_image_it_is_about() {
+    let [amd, arm] = two();
+    let text = write_all(&[&amd, &arm], Format::Csv).unwrap();
+    let mut csv = csv::Reader::from_reader(text.as_bytes());
+    let head = csv.headers().unwrap().clone();
+    assert_eq!((&head[15], &head[16]), ("platform", "image_digest"));
+    let of: Vec<_> = csv
+        .records()
+        .map(Result::unwrap)
+        .map(|row| (row[0].to_owned(), row[15].to_owned(), row[16].to_owned()))
+        .filter(|(kind, ..)| kind == "coverage" || kind == "suppressed")
+        .collect();
+    let row =
+        |kind: &str, platform: &str, digest: &str| (kind.to_owned(), platform.to_owned(), digest.to_owned());
+    assert_eq!(
+        of,
+        [
+            row("coverage", "linux/amd64", "sha256:00"),
+            row("coverage", "linux/arm/v7", "sha256:01"),
+            row("suppressed", "linux/arm/v7", "sha256:01"),
+        ]
+    );
+}
+
+#[test]
+fn images_that_run_on_the_same_have_marks_of_their_own() {
+    let (amd, arm) = (Some("linux/amd64"), Some("linux/arm/v7"));
+    assert_eq!(marks([amd, arm, amd]), ["linux-amd64", "linux-arm-v7", "linux-amd64-2"]);
+    assert_eq!(marks([Some("../x"), None]), ["..-x", "unknown"], "it makes no path");
 }

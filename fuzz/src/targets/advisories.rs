@@ -247,7 +247,7 @@ fn report(findings: Vec<Finding>) {
     let report = Report {
         distro: None,
         tool: "0".to_owned(),
-        image: Image { name: "image".to_owned(), digest: String::new() },
+        image: Image { name: "image".to_owned(), digest: String::new(), platform: None },
         sbom_digest: Digest::of(b""),
         findings_digest: digest,
         snapshot: String::new(),

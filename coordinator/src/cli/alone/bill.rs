@@ -36,7 +36,7 @@ impl BillFormat {
         findings: impl IntoIterator<Item = &'a Finding>,
     ) -> Result<Vec<u8>, Failure> {
         const TOOL: &str = env!("CARGO_PKG_VERSION");
-        let Inventoried { name, digest, layers, sbom } = image;
+        let Inventoried { name, digest, layers, sbom, .. } = image;
         let subject = Subject { name, digest, layers };
         let json = |document: serde_json::Value| format!("{document:#}\n").into_bytes();
         Ok(match self {

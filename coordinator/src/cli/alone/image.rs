@@ -9,7 +9,7 @@ use inventory::{ImageConfig, LayerError, Limits, NoCache, Platform};
 use model::{Digest, Sbom};
 
 use super::super::failure::{Exit, Failure};
-use super::super::image_source::{self, Choice, Origin, RegistryFlags, SourceImage};
+use super::super::image_source::{self, Choice, Origin, Platforms, RegistryFlags, SourceImage};
 use super::super::pull;
 use super::super::screen::Screen;
 use super::{bill, blocking};
@@ -24,9 +24,9 @@ pub(in crate::cli) struct Image {
     /// Which image of an archive with several: its name or digest
     #[arg(long = "ref", value_name = "NAME")]
     reference: Option<String>,
-    /// Which image of a multi-platform index
-    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
-    platform: Platform,
+    /// Which image of a multi-platform index; all takes each (scan, sbom, submit)
+    #[arg(long, value_name = "OS/ARCH|all", default_value = "linux/amd64")]
+    platform: Platforms,
     #[command(flatten)]
     registry: RegistryFlags,
 }
@@ -50,6 +50,8 @@ pub(in crate::cli) struct Inventoried {
     pub name: String,
     /// Its manifest's digest; empty where only an SBOM is known.
     pub digest: String,
+    /// What it runs on, where that is known.
+    pub platform: Option<String>,
     /// Its uncompressed layers, lowest first; empty where only an SBOM is known.
     pub layers: Vec<Digest>,
     /// What is in it.
@@ -64,37 +66,63 @@ impl Image {
         platform: Platform,
         registry: RegistryFlags,
     ) -> Self {
-        Self { image, reference, platform, registry }
+        Self { image, reference, platform: Platforms::One(platform), registry }
     }
 
-    /// Finds it, and pulls it when it is in a registry.
+    /// Whether each image of an index is wanted.
+    pub(in crate::cli) fn is_each(&self) -> bool {
+        self.platform.is_all()
+    }
+
+    /// Finds the one image, and pulls it when it is in a registry.
     pub(in crate::cli) async fn find(
         &self,
         env: &Environment,
         screen: &mut Screen,
     ) -> Result<Found, Failure> {
+        if self.is_each() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "this is told of one image, and --platform all has several",
+            )
+            .next("name a platform"));
+        }
+        let found = self.find_each(env).await?.pop().expect("it is never none");
+        found.fetch(screen).await?;
+        Ok(found)
+    }
+
+    /// Finds all that are wanted, without their layers.
+    pub(in crate::cli) async fn find_each(&self, env: &Environment) -> Result<Vec<Found>, Failure> {
         let asked = self.image.clone();
         let file = PathBuf::from(&asked);
         if let Some(sbom) = blocking(move || bill::read(&file)).await? {
-            return Ok(Found { asked, content: Content::Sbom(sbom) });
+            return Ok(vec![Found { asked, content: Content::Sbom(sbom) }]);
         }
         let choice = Choice { reference: self.reference.clone(), platform: self.platform.clone() };
         let sign_in = self.registry.sign_in(env)?;
-        let source = image_source::find(Origin::of(&self.image)?, choice, &sign_in).await?;
-        source.left_out.iter().for_each(|what| screen.say(format!("not read: {what}")));
-        pull::layers(&source, screen).await?;
-        Ok(Found { asked, content: Content::Image(Box::new(source)) })
+        let sources = image_source::find(Origin::of(&self.image)?, choice, &sign_in).await?;
+        let found = |source| Found { asked: asked.clone(), content: Content::Image(Box::new(source)) };
+        Ok(sources.into_iter().map(found).collect())
     }
 }
 
 impl Found {
+    /// Brings its layers here, and says what of it is left out.
+    pub(in crate::cli) async fn fetch(&self, screen: &mut Screen) -> Result<(), Failure> {
+        let Content::Image(source) = &self.content else { return Ok(()) };
+        source.left_out.iter().for_each(|what| screen.say(format!("not read: {what}")));
+        pull::layers(source, screen).await
+    }
+
     /// Reads it, and moves the bar by the bytes that were read. Blocks.
     pub(in crate::cli) fn read(self, bar: &ProgressBar) -> Result<Inventoried, Failure> {
         let Self { asked, content } = self;
         let source = match content {
             Content::Image(source) => source,
             Content::Sbom(sbom) => {
-                return Ok(Inventoried { name: asked, digest: String::new(), layers: Vec::new(), sbom });
+                let (digest, layers) = (String::new(), Vec::new());
+                return Ok(Inventoried { name: asked, digest, platform: None, layers, sbom });
             }
         };
         let open = |layer: &inventory::LayerDescriptor| -> io::Result<Box<dyn Read + Send>> {
@@ -109,7 +137,8 @@ impl Found {
         // A layout often has only a tag for a name.
         let name = source.names.iter().find(|name| name.contains(['/', ':'])).cloned().unwrap_or(asked);
         let layers = source.layers.iter().map(|layer| layer.diff_id.clone()).collect();
-        Ok(Inventoried { name, digest: source.digest.to_string(), layers, sbom })
+        let platform = source.platform.as_ref().map(Platform::to_string);
+        Ok(Inventoried { name, digest: source.digest.to_string(), platform, layers, sbom })
     }
 }
 

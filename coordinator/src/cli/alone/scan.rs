@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::vex::Hearing;
 use advisory::enrichment::Enrichment;
@@ -15,7 +16,7 @@ use advisory::lifecycle;
 use clap::Args;
 use evaluation::coverage::{ended, unread};
 use evaluation::{Evaluation, findings_digest};
-use model::{Digest, Distro, Finding};
+use model::{Digest, Distro, Finding, GapKind};
 use report::ignore::{self, Rules};
 use report::{DistroLine, Report, Reported};
 use time::{Date, OffsetDateTime};
@@ -24,6 +25,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
 use super::super::report::{FindingRow, Gate, coverage_line, distro_words, findings_table, gap_lines};
 use super::super::screen::Screen;
+use super::super::several;
 use super::super::words::{count, length};
 use super::advisories::{Advisories, Loaded};
 use super::bill::{self, BillFormat};
@@ -36,6 +38,7 @@ use crate::config::Environment;
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
   docker save app:1.2 | gzip > app.tar.gz && starling scan app.tar.gz --advisories ./osv
   starling scan ./layout --platform linux/arm64 --advisories debian=./debian,npm=./npm
+  starling scan app:1.2 --platform all --advisories ./osv -o json=all.json -o cyclonedx=app-{platform}.json
   starling scan app.tar --advisories ./osv --fail-on high --max-feed-age 24h -o json
   starling scan registry.example/app:1.2 --registry-user ci --advisories ./osv
   starling scan rootfs:/mnt/image --advisories ./osv
@@ -45,7 +48,8 @@ pub(in crate::cli) const EXAMPLES: &str = "Examples:
   starling scan app.tar --advisories ./osv --kev known_exploited_vulnerabilities.json --fail-on-kev
 
 Formats: table, json, jsonl, sarif, junit, gitlab, markdown, csv, template (see --template); of the SBOM:
-cyclonedx (1.6), cyclonedx-1.7, spdx (2.3), bom-index";
+cyclonedx (1.6), cyclonedx-1.7, spdx (2.3), bom-index. With --platform all, json is an array of one object for each image,
+and gitlab and SBOMs need a FILE with {platform} in its name";
 
 /// A catalogue larger than this is none.
 const CATALOGUE_BYTES: u64 = 256 << 20;
@@ -109,10 +113,8 @@ fn parse_output(text: &str) -> Result<Wanted<Format>, String> {
 /// Everything that was read and found.
 struct Scanned {
     image: Inventoried,
-    loaded: Loaded,
+    loaded: Arc<Loaded>,
     report: Report,
-    /// What is to be said of the rules.
-    remarks: Vec<String>,
     /// What came of the VEX documents.
     hearing: Hearing,
 }
@@ -123,41 +125,125 @@ impl Scan {
         let Self { image, advisories, kev, epss, fail_on_kev, gate, vex, keys, .. } = self;
         let (outputs, show_suppressed) = (self.outputs, self.show_suppressed);
         outputs::check(&outputs)?;
+        if image.is_each() {
+            outputs::check_platforms(&outputs, |format| format.holds_several())?;
+        }
         let template = template(&outputs, self.template.as_deref())?;
-        let rules = rules(self.ignore_file.as_deref())?;
+        let mut rules = rules(self.ignore_file.as_deref())?;
         let now = OffsetDateTime::now_utc();
         let own = env.clone();
         let load = move || Ok((advisories.load(&own)?, enrichment(kev, epss)?, vex::load(&vex, &keys, now)?));
         let (loaded, enrichment, said) = blocking(load).await?;
         said.warn(screen);
-        let found = image.find(env, screen).await?;
-        let bar = screen.progress("reading");
-        let scanned = blocking(move || {
-            let image = found.read(&bar)?;
-            bar.finish_and_clear();
-            Scanned::new(image, loaded, &enrichment, rules, gate, (&said, now))
-        })
-        .await?;
-        scanned.loaded.warn(screen);
-        scanned.remarks.iter().for_each(|remark| screen.say(format!("warning: {remark}")));
-        for Wanted { format, file } in &outputs {
-            let bytes = match format {
-                Format::Table => {
-                    outputs::show(screen, file.as_ref(), |screen| scanned.show(screen, show_suppressed))?;
-                    continue;
-                }
-                Format::Template => scanned
-                    .report
-                    .render(&template)
-                    .map_err(|error| Failure::new(Exit::Failed, error).next("mend the template"))?
-                    .into_bytes(),
-                Format::Report(format) => scanned.report.write(*format).into_bytes(),
-                Format::Bill(format) => format
-                    .write(&scanned.image, scanned.report.findings.iter().map(|found| &found.finding))?,
-            };
-            outputs::put(screen, file.as_ref(), &bytes)?;
+        let with = Arc::new((Arc::new(loaded), enrichment, said));
+        let mut all = Vec::new();
+        for found in image.find_each(env).await? {
+            found.fetch(screen).await?;
+            let (bar, with) = (screen.progress("reading"), with.clone());
+            let scanned;
+            (scanned, rules) = blocking(move || {
+                let image = found.read(&bar)?;
+                bar.finish_and_clear();
+                let (loaded, enrichment, said) = &*with;
+                let scanned = Scanned::new(image, loaded, enrichment, &mut rules, gate, (said, now))?;
+                Ok((scanned, rules))
+            })
+            .await?;
+            all.push(scanned);
         }
-        Ok(scanned.exit(gate, fail_on_kev))
+        with.0.warn(screen);
+        rules.remarks(now.date()).iter().for_each(|remark| screen.say(format!("warning: {remark}")));
+        let shown = Shown { all, is_each: image.is_each(), show_suppressed, template };
+        outputs.iter().try_for_each(|wanted| shown.put(wanted, screen))?;
+        Ok(shown.exit(gate, fail_on_kev))
+    }
+}
+
+impl Format {
+    /// Whether one document of it has room for several images.
+    const fn holds_several(self) -> bool {
+        match self {
+            Self::Table | Self::Template => true,
+            Self::Report(format) => format.holds_several(),
+            Self::Bill(_) => false,
+        }
+    }
+}
+
+/// What was scanned, and how it is to be shown.
+struct Shown {
+    all: Vec<Scanned>,
+    /// Whether each image of several was asked for, be it only one.
+    is_each: bool,
+    show_suppressed: bool,
+    template: String,
+}
+
+impl Shown {
+    /// Writes an output: all images in one, or a file for each.
+    fn put(&self, wanted: &Wanted<Format>, screen: &mut Screen) -> Result<(), Failure> {
+        let images: Vec<&Scanned> = self.all.iter().collect();
+        if !wanted.is_by_platform() {
+            return self.write(&images, self.is_each, wanted.format, wanted.file.as_ref(), screen);
+        }
+        let marks = report::marks(images.iter().map(|scanned| scanned.image.platform.as_deref()));
+        for (scanned, mark) in images.into_iter().zip(marks) {
+            self.write(&[scanned], false, wanted.format, wanted.file_for(&mark).as_ref(), screen)?;
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        images: &[&Scanned],
+        is_each: bool,
+        format: Format,
+        file: Option<&PathBuf>,
+        screen: &mut Screen,
+    ) -> Result<(), Failure> {
+        if format == Format::Table {
+            return outputs::show(screen, file, |screen| self.tables(images, is_each, screen));
+        }
+        let mut bytes = Vec::new();
+        match format {
+            Format::Report(format) if is_each => {
+                let reports: Vec<&Report> = images.iter().map(|scanned| &scanned.report).collect();
+                let whole = report::write_all(&reports, format).expect("it was asked whether it has room");
+                bytes.extend_from_slice(whole.as_bytes());
+            }
+            _ => {
+                for scanned in images {
+                    bytes.extend(scanned.document(format, &self.template)?);
+                }
+            }
+        }
+        outputs::put(screen, file, &bytes)
+    }
+
+    fn tables(&self, images: &[&Scanned], is_each: bool, screen: &mut Screen) -> Result<(), Failure> {
+        for (at, scanned) in images.iter().enumerate() {
+            if is_each {
+                screen.data(several::heading(
+                    at,
+                    scanned.image.platform.as_deref(),
+                    &scanned.image.digest,
+                ))?;
+            }
+            scanned.show(screen, self.show_suppressed)?;
+        }
+        Ok(())
+    }
+
+    /// The exit code of them all: what was found in one was found, and a state of one is a state.
+    fn exit(&self, gate: Gate, fail_on_kev: bool) -> Exit {
+        let counted = || self.all.iter().flat_map(|scanned| scanned.report.counted());
+        if fail_on_kev && counted().any(|reported| reported.exploited) {
+            return Exit::Gate;
+        }
+        let is_found = |limit| counted().any(|reported| reported.finding.severity >= limit);
+        let states: BTreeSet<GapKind> = self.all.iter().flat_map(|scanned| scanned.report.states()).collect();
+        let is_to_be_trusted = self.all.iter().all(|scanned| scanned.report.is_to_be_trusted());
+        gate.judge(is_found, is_to_be_trusted, &states.into_iter().collect::<Vec<_>>())
     }
 }
 
@@ -216,9 +302,9 @@ fn enrichment(kev: Option<PathBuf>, epss: Option<PathBuf>) -> Result<Enrichment,
 impl Scanned {
     fn new(
         image: Inventoried,
-        loaded: Loaded,
+        loaded: &Arc<Loaded>,
         enrichment: &Enrichment,
-        mut rules: Rules,
+        rules: &mut Rules,
         gate: Gate,
         (said, now): (&vex::Loaded, OffsetDateTime),
     ) -> Result<Self, Failure> {
@@ -257,7 +343,11 @@ impl Scanned {
         let gaps = gaps.into_iter().chain(unread(&image.sbom)).chain(ended).chain(gate.late(ages));
         let report = Report {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
-            image: report::Image { name: image.name.clone(), digest: image.digest.clone() },
+            image: report::Image {
+                name: image.name.clone(),
+                digest: image.digest.clone(),
+                platform: image.platform.clone(),
+            },
             sbom_digest: Digest::of(&inventory::sbom::document(&image.sbom)),
             findings_digest,
             distro: image.sbom.distro.as_ref().map(|distro| distro_line(distro, today)),
@@ -268,7 +358,20 @@ impl Scanned {
             findings: found.collect(),
             set_aside: aside.collect(),
         };
-        Ok(Self { image, loaded, report, remarks: rules.remarks(today), hearing })
+        Ok(Self { image, loaded: loaded.clone(), report, hearing })
+    }
+
+    /// It alone in a format that is not the table.
+    fn document(&self, format: Format, template: &str) -> Result<Vec<u8>, Failure> {
+        let unusable = |error| Failure::new(Exit::Failed, error).next("mend the template");
+        Ok(match format {
+            Format::Template => self.report.render(template).map_err(unusable)?.into_bytes(),
+            Format::Report(format) => self.report.write(format).into_bytes(),
+            Format::Bill(format) => {
+                format.write(&self.image, self.report.findings.iter().map(|found| &found.finding))?
+            }
+            Format::Table => Vec::new(),
+        })
     }
 
     fn show(&self, screen: &mut Screen, show_suppressed: bool) -> Result<(), Failure> {
@@ -344,14 +447,6 @@ impl Scanned {
             count(self.hearing.heard.len() as u64, "statement"),
         );
         [head].into_iter().chain(lines.into_iter().filter(|_| each)).collect()
-    }
-
-    fn exit(&self, gate: Gate, fail_on_kev: bool) -> Exit {
-        if fail_on_kev && self.report.counted().any(|reported| reported.exploited) {
-            return Exit::Gate;
-        }
-        let is_found = |limit| self.report.counted().any(|reported| reported.finding.severity >= limit);
-        gate.judge(is_found, self.report.is_to_be_trusted(), &self.report.states())
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What docker 25 and later save is a layout too; its `manifest.json` is read for the full names.
 
+mod every;
+
 use std::sync::Arc;
 
 use inventory::{
@@ -12,34 +14,47 @@ use model::Digest;
 
 use super::members::Members;
 use super::{
-    Blob, Candidate, Choice, Content, DEPTH_MAX, SourceError, SourceImage, each_once, pick, too_deep,
+    Blob, Candidate, Choice, Content, DEPTH_MAX, Platforms, SourceError, SourceImage, each_once, pick,
+    too_deep,
 };
 
 struct Found {
     bytes: Vec<u8>,
     manifest: ImageManifest,
+    /// As an index says it.
+    platform: Option<Platform>,
 }
 
-pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<SourceImage, SourceError> {
+pub(super) fn open(members: &Arc<Members>, choice: &Choice) -> Result<Vec<SourceImage>, SourceError> {
     let index = ImageIndex::parse(&members.document("index.json")?)?;
-    let candidates = candidates(members, &index, &choice.platform)?;
-    let Candidate { names, content, .. } = pick(candidates, choice.reference.as_deref())?;
-    let Found { bytes, manifest } = content;
+    let wanted = choice.reference.as_deref();
+    let found = match &choice.platform {
+        Platforms::One(platform) => vec![pick(candidates(members, &index, platform)?, wanted)?],
+        Platforms::All => every::candidates(members, &index, wanted)?,
+    };
+    found.into_iter().map(|candidate| image(members, candidate)).collect()
+}
+
+fn image(members: &Arc<Members>, found: Candidate<Found>) -> Result<SourceImage, SourceError> {
+    let Candidate { names, content: Found { bytes, manifest, platform }, .. } = found;
     let config = blob_document(members, &manifest.config.digest)?;
     let layers = manifest.layers_of(&ImageConfig::parse(&config)?)?;
     let blob = |layer: &LayerDescriptor| {
         let member = member_of(&layer.digest);
-        if !members.contains(&member) {
-            return Err(SourceError::Missing { what: member });
-        }
         let LayerDescriptor { digest, media_type, size, .. } = layer.clone();
-        Ok(Blob { digest, size, media_type, member })
+        let blob = Blob { digest, size, media_type, member };
+        match members.contains(&blob.member) {
+            true => Ok(blob),
+            false if blob.may_be_elsewhere() => Err(blob.elsewhere("the layout")),
+            false => Err(SourceError::Missing { what: blob.member }),
+        }
     };
     let blobs = layers.iter().map(blob).collect::<Result<Vec<_>, _>>()?;
     let blobs = each_once(blobs.into_iter());
     let content = Content::Members(members.clone());
     let image = SourceImage::new(bytes, manifest.media_type, config, layers, blobs, content);
-    Ok(SourceImage { names, ..image })
+    let platform = platform.or_else(|| image.platform.clone());
+    Ok(SourceImage { names, platform, ..image })
 }
 
 /// The images of a layout for the platform, each once with all its names. What has none for it is passed
@@ -54,17 +69,17 @@ fn candidates(
     let mut passed_over = None;
     for entry in entries(index, platform) {
         let (digest, found) = match manifest(members, entry, platform, DEPTH_MAX) {
-            Err(error @ SourceError::Document(DocumentError::NoSuchPlatform { .. })) => {
+            Err(
+                error @ SourceError::Document(
+                    DocumentError::NoSuchPlatform { .. } | DocumentError::Artifact { .. },
+                ),
+            ) => {
                 passed_over = Some(error);
                 continue;
             }
             other => other?,
         };
-        let config = member_of(&found.manifest.config.digest);
-        let tags = saved.iter().filter(|(member, _)| *member == config).map(|(_, tag)| tag);
-        let mut names: Vec<String> = tags.cloned().collect();
-        // A bare tag such as "latest" says little when there is a full name.
-        names.extend(entry.ref_name.clone().filter(|name| names.is_empty() || name.contains('/')));
+        let names = names_of(&found.manifest, entry.ref_name.as_ref(), &saved);
         match candidates.iter_mut().find(|other| other.digest.as_ref() == Some(&digest)) {
             Some(same) => same.names.extend(names),
             None => candidates.push(Candidate { names, digest: Some(digest), content: found }),
@@ -74,11 +89,26 @@ fn candidates(
         passed_over.map_or(Ok(()), Err)?;
         index.choose(platform)?;
     }
-    candidates.iter_mut().for_each(|candidate| {
-        candidate.names.sort();
-        candidate.names.dedup();
-    });
+    candidates.iter_mut().for_each(Candidate::tidy);
     Ok(candidates)
+}
+
+/// How an image is called: as docker saved it, and as the index says.
+fn names_of(manifest: &ImageManifest, ref_name: Option<&String>, saved: &[(String, String)]) -> Vec<String> {
+    let config = member_of(&manifest.config.digest);
+    let tags = saved.iter().filter(|(member, _)| *member == config).map(|(_, tag)| tag);
+    let mut names: Vec<String> = tags.cloned().collect();
+    // A bare tag such as "latest" says little when there is a full name.
+    names.extend(ref_name.cloned().filter(|name| names.is_empty() || name.contains('/')));
+    names
+}
+
+impl Candidate<Found> {
+    /// Each name once.
+    fn tidy(&mut self) {
+        self.names.sort();
+        self.names.dedup();
+    }
 }
 
 /// The entries worth looking at: of several for different platforms under one name, the wanted one.
@@ -112,7 +142,9 @@ fn manifest(
     let digest = entry.descriptor.digest.clone();
     let bytes = blob_document(members, &digest)?;
     match Document::parse(&bytes)? {
-        Document::Manifest(manifest) => Ok((digest, Found { bytes, manifest })),
+        Document::Manifest(manifest) => {
+            Ok((digest, Found { bytes, manifest, platform: entry.platform.clone() }))
+        }
         Document::Index(index) if depth > 0 => {
             manifest(members, index.choose(platform)?, platform, depth - 1)
         }

@@ -42,7 +42,7 @@ pub(super) fn open(root: &Path, choice: &Choice) -> Result<SourceImage, SourceEr
         return Err(SourceError::OneImage);
     }
     let (layer, left_out) = Walk::new(root)?.layer()?;
-    image(layer, &choice.platform, left_out)
+    image(layer, &choice.platform.of_made(), left_out)
 }
 
 /// A layer that was made.

@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path, choice: &Choice) -> Result<Option<SourceImage>, 
         Ok(file)
     };
     let kept = kept().map_err(|source| SourceError::read(path, source))?;
-    image_of_one(layer, &choice.platform, Content::Sbom(Spool::new(kept))).map(Some)
+    image_of_one(layer, &choice.platform.of_made(), Content::Sbom(Spool::new(kept))).map(Some)
 }
 
 /// The bytes of a file that begins like an SBOM. Archives never begin like a text in JSON or tag-value does.

@@ -1,5 +1,7 @@
-//! How registries are reached, and who we are to them: flags, the environment, and what `docker login` left.
+//! How registries are reached, and who we are to them: flags, the environment, and what `docker login` and `podman
+//! login` left.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use actors::clients::registry::{Credentials, Host, Mirror, Place, Reference};
 use clap::Args;
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::SourceError;
 use crate::config::Environment;
@@ -21,7 +25,7 @@ const CONFIG_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct RegistryFlags {
     /// User at the registry; the password comes from STARLING_REGISTRY_PASSWORD or standard input. Without it,
-    /// what `docker login` left is used
+    /// what `docker login` or `podman login` left is used
     #[arg(long, value_name = "NAME", help_heading = "Registry")]
     registry_user: Option<String>,
     /// Ask HOST[:PORT][/FOLDER] first for what REGISTRY has; may be given several times
@@ -38,8 +42,17 @@ pub(in crate::cli) struct RegistryFlags {
 pub(in crate::cli) struct SignIn {
     given: Option<Credentials>,
     mirrors: Vec<Mirror>,
-    docker_config: Option<PathBuf>,
+    kept: Vec<Kept>,
     pub(super) plain_http: bool,
+}
+
+/// A file in which somebody's login is kept.
+#[derive(Debug, Clone)]
+enum Kept {
+    /// By docker: for a registry.
+    Docker(PathBuf),
+    /// By podman, buildah and skopeo (containers-auth.json(5)): for a registry, a namespace in it or a repository.
+    Containers(PathBuf),
 }
 
 impl RegistryFlags {
@@ -51,9 +64,18 @@ impl RegistryFlags {
             mirrors = named.map(str::parse).collect::<Result<_, _>>().map_err(SourceError::Mirror)?;
         }
         let given = self.registry_user.clone().map(|user| given(user, env)).transpose()?;
-        let docker_config = env.docker_config_file().filter(|file| file.is_file());
-        Ok(SignIn { given, mirrors, docker_config, plain_http: self.plain_http })
+        Ok(SignIn { given, mirrors, kept: kept(env), plain_http: self.plain_http })
     }
+}
+
+/// The files in the order in which they are asked: the one that is named, else those that are there, docker's first.
+fn kept(env: &Environment) -> Vec<Kept> {
+    if let Some(file) = env.named_auth_file() {
+        return vec![Kept::Containers(file)];
+    }
+    let docker = env.docker_config_file().into_iter().map(Kept::Docker);
+    let others = env.usual_auth_files().into_iter().map(Kept::Containers);
+    docker.chain(others).filter(|kept| kept.path().is_file()).collect()
 }
 
 fn given(user: String, env: &Environment) -> Result<Credentials, SourceError> {
@@ -79,26 +101,80 @@ impl SignIn {
         let mirrors = self.mirrors.iter().filter(|mirror| mirror.of == *reference.host());
         // What was given is for the registry of that name, and for no mirror.
         let mut places = mirrors
-            .map(|mirror| Ok((mirror.place.clone(), self.left_by_docker(mirror.place.host())?)))
+            .map(|mirror| Ok((mirror.place.clone(), self.left(&mirror.place, reference.repository())?)))
             .collect::<Result<Vec<_>, SourceError>>()?;
         let own = match &self.given {
             Some(credentials) => credentials.clone(),
-            None => self.left_by_docker(reference.host())?,
+            None => self.left(&Place::of(reference), reference.repository())?,
         };
         places.push((Place::of(reference), own));
         Ok(places)
     }
 
-    fn left_by_docker(&self, host: &Host) -> Result<Credentials, SourceError> {
-        let Some(path) = &self.docker_config else { return Ok(Credentials::Anonymous) };
-        read(path, host.sign_in_name()).map_err(|why| SourceError::Credentials { path: path.clone(), why })
+    /// What the first file that knows the place holds for it.
+    fn left(&self, place: &Place, repository: &str) -> Result<Credentials, SourceError> {
+        for kept in &self.kept {
+            let found = kept.read(place, repository);
+            let found =
+                found.map_err(|why| SourceError::Credentials { path: kept.path().to_owned(), why })?;
+            if found != Credentials::Anonymous {
+                return Ok(found);
+            }
+        }
+        Ok(Credentials::Anonymous)
     }
 }
 
-/// What docker's configuration holds for a registry, or a helper that it names gives.
-fn read(config: &Path, name: &str) -> Result<Credentials, String> {
-    let file = File::open(config).map_err(|error| error.to_string())?;
-    match get_credential_from_reader(file.take(CONFIG_BYTES), name) {
+impl Kept {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Docker(path) | Self::Containers(path) => path,
+        }
+    }
+
+    fn read(&self, place: &Place, repository: &str) -> Result<Credentials, String> {
+        let mut bytes = Vec::new();
+        let file = File::open(self.path()).map_err(|error| error.to_string())?;
+        file.take(CONFIG_BYTES).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        match self {
+            Self::Docker(_) => credentials(&bytes, place.host().sign_in_name()),
+            Self::Containers(_) => {
+                let names = names(place, repository);
+                credentials(&bytes, &most_precise(&bytes, names, place.host())?)
+            }
+        }
+    }
+}
+
+/// A repository, its namespaces and its registry, the most precise first.
+fn names(place: &Place, repository: &str) -> Vec<String> {
+    let mut name = format!("{place}/{repository}");
+    let mut names = vec![name.clone()];
+    while let Some((shorter, _)) = name.rsplit_once('/') {
+        name = shorter.to_owned();
+        names.push(name.clone());
+    }
+    names
+}
+
+/// The name under which such a file holds something. Helpers know only registries, and go before what is written.
+fn most_precise(bytes: &[u8], names: Vec<String>, host: &Host) -> Result<String, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Names {
+        auths: Option<BTreeMap<String, IgnoredAny>>,
+        cred_helpers: Option<BTreeMap<String, IgnoredAny>>,
+    }
+    let held: Names = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let has_helper = held.cred_helpers.is_some_and(|helpers| helpers.contains_key(&host.to_string()));
+    let auths = held.auths.unwrap_or_default();
+    let precise = names.into_iter().find(|name| !has_helper && auths.contains_key(name));
+    Ok(precise.unwrap_or_else(|| host.to_string()))
+}
+
+/// What such a file holds under a name, or a helper that it names gives.
+fn credentials(config: &[u8], name: &str) -> Result<Credentials, String> {
+    match get_credential_from_reader(config, name) {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             Ok(Credentials::Password { user, password })
         }
@@ -122,12 +198,80 @@ fn read(config: &Path, name: &str) -> Result<Credentials, String> {
 mod tests {
     use super::*;
 
+    /// `anna:secret`, `bert:secret` and `carl:secret`.
+    const AUTHS: &str = r#"{"auths": {"r.io": {"auth": "YW5uYTpzZWNyZXQ="}, "r.io/team": {"auth": "YmVydDpzZWNyZXQ="},
+        "r.io/team/app": {"auth": "Y2FybDpzZWNyZXQ="}, "docker.io": {"auth": "YW5uYTpzZWNyZXQ="}}}"#;
+
+    fn containers(auths: &str) -> (tempfile::TempDir, SignIn) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("auth.json");
+        std::fs::write(&file, auths).unwrap();
+        let env = Environment::of([("REGISTRY_AUTH_FILE", file.to_str().unwrap())]);
+        let sign_in = RegistryFlags::default().sign_in(&env).unwrap();
+        (dir, sign_in)
+    }
+
+    #[test]
+    fn of_what_podman_left_the_most_precise_name_counts() {
+        let (_keep, sign_in) = containers(AUTHS);
+        let only = |name: &str| places(&sign_in, name).pop().unwrap().1;
+        for (name, user) in [
+            ("r.io/other", "anna"),
+            ("r.io/teams/app", "anna"),
+            ("r.io/team/tool:1", "bert"),
+            ("r.io/team/app", "carl"),
+            ("r.io/team/app/part", "carl"),
+            ("alpine", "anna"),
+        ] {
+            assert_eq!(only(name), password(user, "secret"), "{name}");
+        }
+        assert_eq!(only("team/app"), password("anna", "secret"), "docker.io, and no namespace of another");
+        assert_eq!(only("s.io/team/app"), Credentials::Anonymous);
+    }
+
+    #[test]
+    fn a_helper_knows_registries_and_goes_before_what_is_written() {
+        let helped =
+            r#"{"credHelpers": {"r.io": "of-nobody-at-all"}, "auths": {"r.io/team": {"auth": "YTpi"}}}"#;
+        let (_keep, sign_in) = containers(helped);
+        let error = sign_in.places(&"r.io/team/app".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("(for r.io)"), "{error}");
+    }
+
+    #[test]
+    fn dockers_file_is_asked_first_and_a_file_that_is_named_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().to_str().unwrap();
+        let folder = dir.path().join("containers");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("auth.json"), AUTHS.replace("r.io/team", "m.io")).unwrap();
+        std::fs::write(dir.path().join("config.json"), CONFIG).unwrap();
+        let variables = [("DOCKER_CONFIG", home), ("XDG_RUNTIME_DIR", home)];
+        let sign_in = RegistryFlags::default().sign_in(&Environment::of(variables)).unwrap();
+        let only = |sign_in: &SignIn, name: &str| places(sign_in, name).pop().unwrap().1;
+        assert_eq!(only(&sign_in, "alpine"), password("hub", "secret"));
+        assert_eq!(only(&sign_in, "m.io/a"), Credentials::IdentityToken("kept".to_owned()));
+        std::fs::write(dir.path().join("config.json"), "{}").unwrap();
+        assert_eq!(only(&sign_in, "m.io/a"), password("bert", "secret"));
+
+        let missing = dir.path().join("none").display().to_string();
+        let named = Environment::of([("DOCKER_CONFIG", home), ("REGISTRY_AUTH_FILE", &missing)]);
+        let sign_in = RegistryFlags::default().sign_in(&named).unwrap();
+        let error = sign_in.places(&"alpine".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with(&missing), "{error}");
+    }
+
     fn sign_in(config: &str, flags: RegistryFlags) -> (tempfile::TempDir, SignIn) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("config.json"), config).unwrap();
         let home = dir.path().to_str().unwrap();
         let mirrors = "r.io=m.io/r, docker.io=other.io";
-        let env = Environment::of([("DOCKER_CONFIG", home), (PASSWORD, "given"), (MIRRORS, mirrors)]);
+        let env = Environment::of([
+            ("DOCKER_CONFIG", home),
+            ("XDG_RUNTIME_DIR", home),
+            (PASSWORD, "given"),
+            (MIRRORS, mirrors),
+        ]);
         let sign_in = flags.sign_in(&env).unwrap();
         (dir, sign_in)
     }

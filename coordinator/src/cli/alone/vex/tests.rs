@@ -36,7 +36,13 @@ fn image() -> (Inventoried, Vec<Finding>) {
         vex: None,
     };
     let sbom = Sbom { components: vec![component], ..Sbom::default() };
-    let image = Inventoried { name: "app".to_owned(), digest: String::new(), layers: Vec::new(), sbom };
+    let image = Inventoried {
+        name: "app".to_owned(),
+        digest: String::new(),
+        platform: None,
+        layers: Vec::new(),
+        sbom,
+    };
     (image, vec![finding])
 }
 

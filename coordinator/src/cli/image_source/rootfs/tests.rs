@@ -12,7 +12,7 @@ const RELEASE: &str = "ID=debian\nVERSION_ID=12\n";
 const STATUS: &str = "Package: one\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0-1\n\n";
 
 fn choice() -> Choice {
-    Choice { reference: None, platform: Platform::linux_amd64() }
+    Choice { reference: None, platform: Platform::linux_amd64().into() }
 }
 
 fn put(root: &TempDir, path: &str, bytes: &[u8]) {
@@ -45,7 +45,7 @@ fn packages(sbom: &Sbom) -> Vec<&str> {
 fn a_directory_is_read_like_a_layer_and_has_a_digest_of_its_content() {
     let (one, two) = (debian(), debian());
     fs::set_permissions(two.path(), fs::Permissions::from_mode(0o711)).unwrap();
-    let image = super::super::open(one.path(), &choice()).unwrap();
+    let image = super::super::open(one.path(), &choice()).unwrap().remove(0);
     let sbom = sbom(&image);
     assert_eq!(packages(&sbom), ["one", "two"]);
     assert_eq!(sbom.distro.as_ref().map(|distro| distro.id.as_str()), Some("debian"));
