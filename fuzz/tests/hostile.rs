@@ -336,3 +336,59 @@ fn deep_paths_are_not_walked_again_for_every_layer_above() {
     let (alone, below_others) = (time(1), time(archives.len()));
     assert!(below_others < 12 * alone, "{alone:?} alone, {below_others:?} below forty layers");
 }
+
+/// A package's header as rpm writes it, with so many digests of files: hexadecimal, so half of each can be compressed.
+fn rpm_header(number: usize, digests: usize) -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut index = Vec::new();
+    let mut tag = |tag: u32, kind: u32, count: usize, bytes: &[u8]| {
+        for number in [tag, kind, u32::try_from(data.len()).unwrap(), u32::try_from(count).unwrap()] {
+            index.extend(number.to_be_bytes());
+        }
+        data.extend_from_slice(bytes);
+    };
+    tag(1000, 6, 1, format!("package-{number}\0").as_bytes());
+    tag(1001, 6, 1, b"1.0\0");
+    tag(1002, 6, 1, b"1.el9\0");
+    tag(1022, 6, 1, b"x86_64\0");
+    let digest = |file: usize| Digest::of(format!("{number} {file}").as_bytes()).hex().to_owned() + "\0";
+    tag(1035, 8, digests, (0..digests).map(digest).collect::<String>().as_bytes());
+    let lengths = [5, data.len()].map(|length| u32::try_from(length).unwrap().to_be_bytes());
+    [lengths.concat(), index, data].concat()
+}
+
+/// SUSE's form of a database: slots that say where each package is.
+fn ndb(packages: usize, header: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
+    let pages = (32 + 16 * packages).div_ceil(4096);
+    let mut bytes = vec![0; pages * 4096];
+    bytes[..4].copy_from_slice(b"RpmP");
+    bytes[12..16].copy_from_slice(&u32::try_from(pages).unwrap().to_le_bytes());
+    bytes[32..].chunks_exact_mut(16).for_each(|slot| slot[..4].copy_from_slice(b"Slot"));
+    for number in 0..packages {
+        let (at, block) = (32 + 16 * number, u32::try_from(bytes.len() / 16).unwrap());
+        let (header, own) = (header(number), u32::try_from(number + 1).unwrap().to_le_bytes());
+        bytes[at + 4..at + 8].copy_from_slice(&own);
+        bytes[at + 8..at + 12].copy_from_slice(&block.to_le_bytes());
+        bytes.extend_from_slice(b"BlbS");
+        bytes.extend(own);
+        bytes.extend([0; 4]);
+        bytes.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+        bytes.extend(header);
+        bytes.resize(bytes.len().next_multiple_of(16), 0);
+    }
+    bytes
+}
+
+#[test]
+fn a_database_of_packages_is_read_whole_where_it_fits_compressed_and_else_refused() {
+    const PATH: &str = "usr/lib/sysimage/rpm/Packages.db";
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // 150 MB, of which most is what compresses well, as in real ones.
+    let usual = |number| [rpm_header(number, 20), vec![0; 72 << 10]].concat();
+    let sbom = scan_files("a database of 150 MB", &[(PATH, ndb(2000, usual))]).unwrap();
+    assert_eq!((sbom.components.len(), sbom.problems.len()), (2000, 0), "{:?}", sbom.problems);
+    let sbom = scan_files("one that does not fit", &[(PATH, ndb(2000, |n| rpm_header(n, 1000)))]).unwrap();
+    assert_eq!(sbom.components.len(), 0);
+    let why = &sbom.problems[0].what;
+    assert!(why.contains("and packed still more than"), "{why}");
+}

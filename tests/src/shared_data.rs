@@ -25,6 +25,10 @@ pub const FEEDS: [&str; 10] = [
 /// Both dates that the data has, earlier first.
 pub const DATES: [&str; 2] = ["2026-05-31", "2026-07-31"];
 
+/// They hold on Windows only, by their feed's `affects`, and all images are for Linux. The expected findings were made
+/// without looking at that.
+const WINDOWS_ONLY: [&str; 2] = ["RUSTSEC-2023-0001", "RUSTSEC-2024-0019"];
+
 /// One line of what must be found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expected {
@@ -100,7 +104,7 @@ impl SharedData {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         text.lines()
             .map(|line| line.split('\t').collect::<Vec<_>>())
-            .filter(|row| row.get(4) != Some(&"os-owned"))
+            .filter(|row| row.get(4) != Some(&"os-owned") && !WINDOWS_ONLY.contains(&row[3]))
             .map(|row| Expected::of(&row))
             .collect()
     }

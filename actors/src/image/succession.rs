@@ -150,6 +150,7 @@ mod tests {
             reason: "in range".to_owned(),
             fixed_versions: vec![],
             no_fix: None,
+            notice: None,
         };
         Finding {
             vulnerability: name.to_owned(),

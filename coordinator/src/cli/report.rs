@@ -33,6 +33,9 @@ pub(super) struct Gate {
     /// Exit with 1 when there is a finding at least this bad: critical, high, medium or low
     #[arg(long, value_name = "SEVERITY", value_parser = parse_severity)]
     pub fail_on: Option<Severity>,
+    /// Let findings that are only notices (unmaintained, unsound, notice) not count for --fail-on
+    #[arg(long)]
+    pub allow_notices: bool,
     /// Exit with 4 when a feed was not read for longer than this, such as 24h
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub max_feed_age: Option<Duration>,
@@ -434,6 +437,13 @@ impl Report {
         format!("snapshot {}{behind}; {feeds}", verdict.snapshot)
     }
 
+    /// How many of the findings of this severity do not count. What was not asked for counts.
+    fn allowed(&self, gate: Gate, severity: proto_api::common::v1::Severity) -> i64 {
+        let is_notice = |finding: &&Finding| finding.severity() == severity && !finding.notice.is_empty();
+        let notices = if gate.allow_notices { self.findings.iter().filter(is_notice).count() } else { 0 };
+        i64::try_from(notices).unwrap_or(i64::MAX)
+    }
+
     /// The exit code that follows from the result.
     pub(super) fn exit(&self, gate: ServerGate) -> Exit {
         if gate.fail_on_kev && self.counts.exploited > 0 {
@@ -441,7 +451,7 @@ impl Report {
         }
         let is_found = |limit| {
             let of = |c: &proto_api::finding::v1::SeverityCount| {
-                words::severity(c.severity()) >= limit && c.findings > 0
+                words::severity(c.severity()) >= limit && c.findings > self.allowed(gate.gate, c.severity())
             };
             self.counts.by_severity.iter().any(of)
         };
@@ -542,6 +552,7 @@ fn reported(finding: &Finding) -> Option<report::Reported> {
             reason: a.reason.clone(),
             fixed_versions: a.fixed_versions.clone(),
             no_fix: model::NoFix::from_word(&a.no_fix),
+            notice: model::Notice::from_word(&a.notice),
         })
     };
     let no_fix = model::NoFix::from_word(&finding.fix_state);
@@ -605,7 +616,10 @@ fn row(finding: &Finding) -> FindingRow<'_> {
         fixed: &finding.fixed_versions,
         // A node of before sends no word.
         fix_state: if finding.fix_state.is_empty() { "not-fixed" } else { &finding.fix_state },
-        vulnerability: format!("{}{exploited}", finding.vulnerability),
+        vulnerability: match finding.notice.as_str() {
+            "" => format!("{}{exploited}", finding.vulnerability),
+            notice => format!("{} ({notice}){exploited}", finding.vulnerability),
+        },
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
 }
@@ -693,7 +707,8 @@ mod tests {
 
     fn gate(fail_on: Option<Severity>, hours: Option<u64>) -> ServerGate {
         let max_feed_age = hours.map(|h| Duration::from_secs(3600 * h));
-        ServerGate { gate: Gate { fail_on, max_feed_age, exit_code_map: None }, fail_on_kev: false }
+        let gate = Gate { fail_on, allow_notices: false, max_feed_age, exit_code_map: None };
+        ServerGate { gate, fail_on_kev: false }
     }
 
     #[test]
@@ -806,6 +821,13 @@ mod tests {
         };
         assert_eq!(judged(complete.clone(), by_state(1)), Exit::Mapped(46));
         assert_eq!(judged(complete.clone(), by_state(3)), Exit::Ok);
+        let mut notice = complete.clone();
+        notice.findings[0].notice = "unsound".to_owned();
+        let high = gate(Some(Severity::High), None);
+        assert_eq!(notice.exit(high), Exit::Gate);
+        let mut allowing = high;
+        allowing.gate.allow_notices = true;
+        assert_eq!(notice.exit(allowing), Exit::Ok);
         let mut foreign = complete;
         foreign.verdict.gaps.push(wire::Gap {
             state: wire::CoverageState::ThirdParty.into(),

@@ -9,7 +9,7 @@ use super::failure::{Exit, Failure};
 use super::json::value;
 use super::list::pretty;
 use super::outputs;
-use super::report::{FINDING, Gate, Report, ResultFormat, ResultOutput};
+use super::report::{FINDING, Report, ResultFormat, ResultOutput, ServerGate};
 use super::screen::Screen;
 use super::words::NOTHING;
 
@@ -101,7 +101,7 @@ impl One {
 }
 
 /// The exit code of them all: what was found in one was found, and a state of one is a state.
-pub(super) fn exit(results: &[One], gate: Gate) -> Exit {
+pub(super) fn exit(results: &[One], gate: ServerGate) -> Exit {
     let exits: Vec<Exit> = results.iter().map(|one| one.report.exit(gate)).collect();
     if exits.contains(&Exit::Gate) {
         return Exit::Gate;
@@ -109,5 +109,5 @@ pub(super) fn exit(results: &[One], gate: Gate) -> Exit {
     let states: BTreeSet<GapKind> =
         results.iter().flat_map(|one| &one.report.gaps).map(|gap| gap.kind).collect();
     let is_to_be_trusted = exits.iter().all(|exit| *exit == Exit::Ok);
-    gate.judge(|_| false, is_to_be_trusted, &states.into_iter().collect::<Vec<_>>())
+    gate.gate.judge(|_| false, is_to_be_trusted, &states.into_iter().collect::<Vec<_>>())
 }

@@ -279,6 +279,10 @@ fn feed_message(feed: &Feed, now: OffsetDateTime) -> wire::VerdictFeed {
     }
 }
 
+fn word_of(notice: Option<model::Notice>) -> String {
+    notice.map(|notice| notice.as_str().to_owned()).unwrap_or_default()
+}
+
 pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
     let advisory = |advisory: &model::AdvisoryMatch| wire::AdvisoryMatch {
         advisory: advisory.advisory.clone(),
@@ -286,6 +290,7 @@ pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
         reason: advisory.reason.clone(),
         fixed_versions: advisory.fixed_versions.clone(),
         no_fix: advisory.no_fix.map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+        notice: word_of(advisory.notice),
     };
     wire::Finding {
         vulnerability: finding.vulnerability.clone(),
@@ -296,6 +301,7 @@ pub(super) fn finding_message(finding: &Finding) -> wire::Finding {
         severity: convert::severity(finding.severity).into(),
         fixed_versions: finding.fix.versions().to_vec(),
         fix_state: finding.fix.as_str().to_owned(),
+        notice: word_of(finding.notice()),
         advisories: finding.advisories.iter().map(advisory).collect(),
         vex: finding.vex.as_ref().map(vex_message),
         ..wire::Finding::default()

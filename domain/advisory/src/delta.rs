@@ -10,10 +10,10 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{NoFix, Severity};
+use model::{NoFix, Notice, Severity};
 use version::Event;
 
-use crate::{Advisory, Affected, Ecosystem, RangeKind};
+use crate::{Advisory, Affected, Ecosystem, RangeKind, Targets};
 
 /// How an advisory came to say something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,7 +64,7 @@ pub enum Part {
     Fix,
     /// How bad it is, for one of its packages or by itself.
     Severity,
-    /// Why there is no fix.
+    /// Why there is no fix, or that it is no vulnerability.
     Status,
     /// What else the vulnerability is called.
     Aliases,
@@ -174,7 +174,11 @@ fn compare_packages(before: &Advisory, after: &Advisory, parts: &mut BTreeSet<Pa
     }
 }
 
-type Package<'a> = (&'a Ecosystem, &'a str, bool);
+/// Where something holds counts with the package: for another system it is another one.
+type Package<'a> = (&'a Ecosystem, &'a str, bool, &'a Targets);
+
+/// What is said beside a claim: how bad it is, why there is no fix, and what it is otherwise than a vulnerability.
+type Beside = (Severity, (Option<NoFix>, Option<Notice>));
 
 /// Something that is said of a package's versions.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,15 +189,15 @@ enum Claim<'a> {
     Version(&'a str),
 }
 
-/// All that is said of one package: each claim with how bad it is and why there is no fix. A feed may cut it into
+/// All that is said of one package: each claim with what is said beside it. A feed may cut it into
 /// entries as it likes.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Sayings<'a>(BTreeMap<Claim<'a>, BTreeSet<(Severity, Option<NoFix>)>>);
+struct Sayings<'a>(BTreeMap<Claim<'a>, BTreeSet<Beside>>);
 
 fn packages(advisory: &Advisory) -> BTreeMap<Package<'_>, Sayings<'_>> {
     let mut all = BTreeMap::<_, Sayings<'_>>::new();
     for entry in &advisory.affected {
-        let package = (&entry.ecosystem, entry.package.as_str(), entry.is_source);
+        let package = (&entry.ecosystem, entry.package.as_str(), entry.is_source, &entry.targets);
         all.entry(package).or_default().add(entry, advisory.severity);
     }
     all
@@ -201,7 +205,7 @@ fn packages(advisory: &Advisory) -> BTreeMap<Package<'_>, Sayings<'_>> {
 
 impl<'a> Sayings<'a> {
     fn add(&mut self, entry: &'a Affected, usual: Severity) {
-        let beside = (entry.severity.unwrap_or(usual), entry.no_fix);
+        let beside = (entry.severity.unwrap_or(usual), (entry.no_fix, entry.notice));
         let ranges = entry.ranges.iter().map(|range| Claim::Range(range.kind, range.events.iter().collect()));
         let versions = entry.versions.iter().map(|version| Claim::Version(version));
         let mut said = false;
@@ -244,7 +248,7 @@ impl<'a> Sayings<'a> {
     }
 
     /// Whether what is said beside the claims differs: at a claim that both make, or else on the whole.
-    fn beside<T: Ord>(&self, other: &Self, of: fn(&(Severity, Option<NoFix>)) -> T) -> bool {
+    fn beside<T: Ord>(&self, other: &Self, of: fn(&Beside) -> T) -> bool {
         let said = |all: &BTreeSet<_>| all.iter().map(of).collect::<BTreeSet<_>>();
         let mut common = 0_usize;
         for (claim, ours) in &self.0 {

@@ -15,7 +15,7 @@ pub mod linkset;
 mod normalise;
 mod severity;
 
-use model::{NoFix, Severity};
+use model::{NoFix, Notice, Severity};
 use version::Event;
 
 pub use limits::Limits;
@@ -62,6 +62,19 @@ pub struct Affected {
     pub severity: Option<Severity>,
     /// Why there is no fix, where that is said.
     pub no_fix: Option<NoFix>,
+    /// What this is, where it is no vulnerability.
+    pub notice: Option<Notice>,
+    /// Where alone it holds.
+    pub targets: Targets,
+}
+
+/// The systems and processors on which something holds, as Rust calls them; none means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Targets {
+    /// `windows`, `linux` …; sorted.
+    pub systems: Vec<String>,
+    /// `x86_64`, `aarch64` …; sorted.
+    pub processors: Vec<String>,
 }
 
 /// A range of versions of one package.

@@ -9,7 +9,8 @@
 use std::borrow::Cow;
 
 use model::{
-    AdvisoryMatch, Digest, Finding, FixState, Justification, NoFix, Purl, Severity, VexStatus, VexWord,
+    AdvisoryMatch, Digest, Finding, FixState, Justification, NoFix, Notice, Purl, Severity, VexStatus,
+    VexWord,
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,8 @@ struct AdvisoryDoc<'a> {
     fixed: Cow<'a, [String]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_fix: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notice: Option<Cow<'a, str>>,
     reason: Cow<'a, str>,
 }
 
@@ -117,6 +120,7 @@ pub fn to_document(finding: &Finding) -> Vec<u8> {
         feed: advisory.feed.as_str().into(),
         fixed: advisory.fixed_versions.as_slice().into(),
         no_fix: advisory.no_fix.map(|reason| reason.as_str().into()),
+        notice: advisory.notice.map(|notice| notice.as_str().into()),
         reason: advisory.reason.as_str().into(),
     });
     let document = FindingDoc {
@@ -187,12 +191,14 @@ fn vex(read: VexDoc<'_>) -> Result<VexWord, NoFinding> {
 
 fn advisory(read: AdvisoryDoc<'_>) -> Result<AdvisoryMatch, NoFinding> {
     let reason_of = |word: &str| NoFix::from_word(word).ok_or_else(|| no_word("no_fix", word));
+    let notice_of = |word: &str| Notice::from_word(word).ok_or_else(|| no_word("notice", word));
     Ok(AdvisoryMatch {
         advisory: read.advisory.into_owned(),
         feed: read.feed.parse().map_err(|_| no_word("feed", &read.feed))?,
         reason: read.reason.into_owned(),
         fixed_versions: read.fixed.into_owned(),
         no_fix: read.no_fix.as_deref().map(reason_of).transpose()?,
+        notice: read.notice.as_deref().map(notice_of).transpose()?,
     })
 }
 
@@ -224,6 +230,7 @@ mod tests {
                 reason: text.clone(),
                 fixed_versions: texts.clone(),
                 no_fix,
+                notice: said.then_some(Notice::Unsound),
             };
             let finding = Finding {
                 vulnerability: text.clone(),
@@ -259,6 +266,7 @@ mod tests {
         from_document(good.as_bytes()).unwrap();
         for (right, wrong, says) in [
             ("\"low\"", "\"huge\"", "severity holds \"huge\", which means nothing"),
+            ("\"no_fix\":\"end-of-life\"", "\"notice\":\"x\"", "notice holds \"x\", which means nothing"),
             ("end-of-life", "bored", "no_fix holds \"bored\", which means nothing"),
             ("\"f\"", "\"F F\"", "feed holds \"F F\", which means nothing"),
             ("\"aliases\":[]", "\"aliases\":0", "it is not of the form of a finding"),

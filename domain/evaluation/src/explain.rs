@@ -8,6 +8,7 @@ use advisory::Ecosystem;
 use model::{Component, FeedId, Location, Purl, Sbom};
 
 use crate::index::{Called, Entry};
+use crate::machine::Machine;
 use crate::matching::{Subject, UNREAD_MODULE, built_from, ecosystem_of, is_of_unread_module};
 use crate::{Evaluation, Index, evaluate};
 
@@ -45,6 +46,8 @@ pub enum Answer {
     Affected,
     /// It would be, but it is part of an OS package, of which the distributor has the word.
     OwnedByOs,
+    /// It would be, but the advisory holds on other systems or processors only.
+    OtherMachine,
     /// The component's version cannot be compared with what the advisory says.
     Incomparable,
     /// The component's version is not among the affected ones.
@@ -82,6 +85,7 @@ impl Answer {
         match self {
             Self::Affected => "affected",
             Self::OwnedByOs => "owned-by-os",
+            Self::OtherMachine => "other-machine",
             Self::Incomparable => "incomparable",
             Self::Outside => "version-outside",
             Self::Absent => "absent",
@@ -94,7 +98,8 @@ impl Answer {
 
 /// Explains what holds for this vulnerability, called by any of its names in any case.
 pub fn explain(sbom: &Sbom, index: &Index, vulnerability: &str) -> Explanation {
-    let explainer = Explainer { sbom, index, distro: sbom.distro.as_ref().and_then(Ecosystem::of_distro) };
+    let (machine, distro) = (Machine::of(sbom), sbom.distro.as_ref().and_then(Ecosystem::of_distro));
+    let explainer = Explainer { sbom, index, distro, machine };
     let called = index.sources_called(vulnerability);
     let mut reasons: BTreeSet<Reason> = called.flat_map(|called| explainer.advisory(&called)).collect();
     if reasons.is_empty() {
@@ -112,6 +117,7 @@ struct Explainer<'a> {
     sbom: &'a Sbom,
     index: &'a Index,
     distro: Option<Ecosystem>,
+    machine: Machine<'a>,
 }
 
 impl Explainer<'_> {
@@ -165,7 +171,13 @@ impl Explainer<'_> {
         if is_of_unread_module(component, self.distro.as_ref()) {
             return (Answer::Incomparable, UNREAD_MODULE.to_owned());
         }
-        compare(component, entry)
+        let (answer, what) = compare(component, entry);
+        match self.machine.why_not(entry) {
+            Some(why) if matches!(answer, Answer::Affected | Answer::OwnedByOs) => {
+                (Answer::OtherMachine, format!("{what}; but {why}"))
+            }
+            _ => (answer, what),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod document;
 mod explain;
 pub mod impact;
 mod index;
+mod machine;
 mod matching;
 mod naming;
 pub mod packed;

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::{Ecosystem, canonical_name, scheme};
 use model::{
-    AdvisoryMatch, Component, FeedId, Finding, FixState, Gap, GapKind, NoFix, PackageKind, Purl, Sbom,
-    Severity,
+    AdvisoryMatch, Component, FeedId, Finding, FixState, Gap, GapKind, NoFix, Notice, PackageKind, Purl,
+    Sbom, Severity,
 };
 use version::{InvalidVersion, Version};
 
 use crate::index::{Entry, Source, Table};
+use crate::machine::Machine;
 use crate::{Evaluation, Index, SetAside, coverage};
 
 /// What holds for the image with these components, by the advisories of the index.
@@ -24,7 +25,8 @@ pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
     });
     let hits = Vec::with_capacity(sbom.components.len());
     let tables = tables.collect();
-    let mut matcher = Matcher { index, distro, tables, hits, gaps: BTreeSet::new() };
+    let mut matcher =
+        Matcher { index, distro, tables, machine: Machine::of(sbom), hits, gaps: BTreeSet::new() };
     for component in &sbom.components {
         matcher.component(component);
     }
@@ -93,6 +95,7 @@ struct Matcher<'a> {
     index: &'a Index,
     distro: Option<Ecosystem>,
     tables: BTreeMap<PackageKind, Vec<&'a Table>>,
+    machine: Machine<'a>,
     hits: Vec<Hit<'a>>,
     gaps: BTreeSet<Gap>,
 }
@@ -104,6 +107,7 @@ struct Hit<'a> {
     feed: &'a FeedId,
     severity: Severity,
     no_fix: Option<NoFix>,
+    notice: Option<Notice>,
     reason: String,
     /// Fixed versions that are ahead.
     fixed: Vec<&'a Version>,
@@ -142,10 +146,13 @@ impl<'a> Matcher<'a> {
 
     fn entry(&mut self, subject: &Subject<'a>, entry: &'a Entry) {
         let (component, source) = (subject.component, self.index.source(entry));
+        if self.machine.is_none_of(entry) {
+            return;
+        }
         if let Some(reason) = subject.reason(entry) {
             let (feed, severity, fixed) = (self.index.feed(source), entry.severity, subject.fixed(entry));
-            let no_fix = entry.no_fix;
-            self.hits.push(Hit { component, source, feed, severity, no_fix, reason, fixed });
+            let (no_fix, notice) = (entry.no_fix, entry.notice);
+            self.hits.push(Hit { component, source, feed, severity, no_fix, notice, reason, fixed });
         } else if let Some(error) = &entry.unreadable {
             let what = format!("{} cannot be compared with it: {error}", source.id);
             self.gap(GapKind::PartialScan, component, what);
@@ -244,6 +251,7 @@ fn evidence(hits: &[Hit<'_>]) -> AdvisoryMatch {
         reason: hits[0].reason.clone(),
         fixed_versions: fixed_versions(hits),
         no_fix: hits.iter().filter_map(|hit| hit.no_fix).max(),
+        notice: Notice::of(hits.iter().map(|hit| hit.notice)),
     }
 }
 

@@ -60,7 +60,7 @@ fn is_cve(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use advisory::{Advisory, Affected, Ecosystem};
+    use advisory::{Advisory, Affected, Ecosystem, Targets};
     use model::Severity;
 
     use crate::Index;
@@ -78,6 +78,8 @@ mod tests {
             versions: vec![],
             severity: None,
             no_fix: None,
+            notice: None,
+            targets: Targets::default(),
         };
         Advisory {
             id: id.to_owned(),

@@ -35,7 +35,7 @@ pub use open::Packed;
 pub use write::{Unpackable, pack};
 
 const MAGIC: &[u8; 8] = b"starling";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEAD_BYTES: u64 = 12;
 const FOOT_BYTES: u64 = 40;
 

@@ -82,6 +82,7 @@ fn a_finding_explains_itself() {
         reason: reason.to_owned(),
         fixed_versions: fixed.iter().map(|v| (*v).to_owned()).collect(),
         no_fix: None,
+        notice: None,
     };
     let expected = Finding {
         vulnerability: "CVE-2026-0001".to_owned(),
@@ -468,4 +469,72 @@ fn time_makes_gaps_too() {
     assert_eq!(late(Some(Duration::from_secs(60))), None);
     assert_eq!(late(Some(Duration::from_secs(61))), Some("late-feed"));
     assert_eq!(late(None), Some("late-feed"));
+}
+
+/// An advisory of RustSec about `a` before 2, with these words beside it.
+fn rustsec(words: &str) -> Index {
+    let json = format!(
+        r#"{{"id":"RUSTSEC-1","affected":[{{"package":{{"ecosystem":"crates.io","name":"a"}},
+            "ranges":[{{"type":"SEMVER","events":[{{"introduced":"0"}},{{"fixed":"2.0.0"}}]}}],{words}}}]}}"#
+    );
+    Index::build([(feed("rustsec"), advisory(&json))])
+}
+
+fn built_for(architectures: &[&str]) -> Sbom {
+    let mut components = vec![component(PackageKind::Cargo, "a", "1.0.0")];
+    components.extend(architectures.iter().map(|architecture| {
+        let name = format!("of-{architecture}");
+        let package = component(PackageKind::Deb, &name, "1");
+        Component { architecture: Some((*architecture).to_owned()), ..package }
+    }));
+    debian_12(components)
+}
+
+#[test]
+fn what_holds_on_other_systems_and_processors_only_is_no_finding_and_says_why() {
+    let check = |sbom: &Sbom, affects: &str, answer: Answer, words: &str| {
+        let index = rustsec(&format!(r#""ecosystem_specific":{{"affects":{affects}}}"#));
+        let explained = explain(sbom, &index, "RUSTSEC-1");
+        assert_eq!(explained.reasons[0].answer, answer, "{affects}: {explained:?}");
+        assert!(explained.reasons[0].what.ends_with(words), "{affects}: {explained:?}");
+        assert_eq!(
+            evaluate(sbom, &index).findings.len(),
+            usize::from(answer == Answer::Affected),
+            "{affects}"
+        );
+    };
+    let (here, nowhere) = (Answer::Affected, Answer::OtherMachine);
+    let amd = built_for(&["amd64", "all"]);
+    let windows = r#"{"os":["windows"],"arch":[]}"#;
+    check(&amd, windows, nowhere, "by semver; but it holds on windows only, and the image is for linux");
+    check(&amd, r#"{"os":["freebsd","linux"],"arch":[]}"#, here, "by semver");
+    check(&amd, r#"{"os":[],"arch":["aarch64"]}"#, nowhere, "aarch64 only, and the image is for x86_64");
+    check(&amd, r#"{"os":["linux"],"arch":["x86","x86_64"]}"#, here, "by semver");
+    check(&built_for(&["amd64", "i386"]), r#"{"arch":["x86"]}"#, here, "by semver");
+    check(&built_for(&["amd64", "vax"]), r#"{"arch":["aarch64"]}"#, here, "by semver");
+    check(&built_for(&["all"]), r#"{"arch":["aarch64"]}"#, here, "by semver");
+    let unknown = Sbom { distro: None, ..built_for(&[]) };
+    check(&unknown, windows, here, "by semver");
+}
+
+#[test]
+fn a_finding_is_a_notice_unless_an_advisory_speaks_of_a_vulnerability() {
+    let notice = |json: &str| {
+        let index = rustsec(json);
+        evaluate(&built_for(&[]), &index).findings[0].notice()
+    };
+    assert_eq!(notice(r#""database_specific":{"informational":"unsound"}"#), Some(model::Notice::Unsound));
+    assert_eq!(notice(r#""database_specific":{"informational":null}"#), None);
+    let unsound = |id: &str, alias: &str, word: &str| {
+        advisory(&format!(
+            r#"{{"id":"{id}","aliases":["{alias}"],"affected":[{{"package":{{"ecosystem":"crates.io","name":"a"}},
+                "versions":["1.0.0"],"database_specific":{{"informational":{word}}}}}]}}"#
+        ))
+    };
+    let (one, other) = (unsound("R-1", "CVE-2026-1", r#""unsound""#), unsound("G-1", "CVE-2026-1", "null"));
+    let both = Index::build([(feed("r"), one), (feed("g"), other)]);
+    let findings = evaluate(&built_for(&[]), &both).findings;
+    assert_eq!((findings.len(), findings[0].notice()), (1, None));
+    let own: Vec<_> = findings[0].advisories.iter().map(|a| a.notice).collect();
+    assert_eq!(own, [None, Some(model::Notice::Unsound)]);
 }

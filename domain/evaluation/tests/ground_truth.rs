@@ -43,6 +43,10 @@ const IMAGES: [(&str, &str, &str); 9] = [
     ("whiteouts", "debian", "12"),
 ];
 
+/// They hold on Windows only, by their feed's `affects`, and all images are for Linux. The expected findings were made
+/// without looking at that.
+const WINDOWS_ONLY: [&str; 2] = ["RUSTSEC-2023-0001", "RUSTSEC-2024-0019"];
+
 /// Ecosystem, package, version, advisory.
 type Row = [String; 4];
 
@@ -278,6 +282,7 @@ fn expected(path: &Path, owned: bool) -> BTreeSet<Row> {
     assert!(path.exists(), "{} is missing", path.display());
     let rows = rows(path).into_iter().filter(|row| is_ours(&row[0]));
     let rows = rows.filter(|row| row.get(4).is_some_and(|word| word == "os-owned") == owned);
+    let rows = rows.filter(|row| !WINDOWS_ONLY.contains(&row[3].as_str()));
     rows.map(|row| [row[0].clone(), row[1].clone(), row[2].clone(), row[3].clone()]).collect()
 }
 

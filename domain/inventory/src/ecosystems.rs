@@ -36,6 +36,7 @@ use model::{Component, Distro, Location, PackageKind, Problem, Purl, ThirdParty}
 
 use self::executable::Executable;
 use crate::limits::Limits;
+use crate::packed::Packed;
 use crate::path;
 use crate::purl::PurlBuilder;
 
@@ -85,6 +86,16 @@ pub(crate) trait Ecosystem: Sync {
     /// What of a file's content is needed later. Layers are held in memory until all of them are read.
     fn condense(&self, _path: &[u8], content: Vec<u8>) -> Vec<u8> {
         content
+    }
+
+    /// Whether such a file may be larger than others: it is then handed over packed.
+    fn packs(&self, _path: &[u8]) -> bool {
+        false
+    }
+
+    /// Like [`condense`](Self::condense), of a file that [`packs`](Self::packs).
+    fn condense_packed(&self, _path: &[u8], _content: Packed) -> Vec<u8> {
+        Vec::new()
     }
 
     /// What an executable says about the packages in it, as `extract` reads it. Executables have no telling
@@ -215,6 +226,17 @@ pub(crate) fn condense(path: &[u8], content: Vec<u8>) -> Vec<u8> {
         Some(ecosystem) => ecosystem.condense(path, content),
         None => content,
     }
+}
+
+/// Whether a wanted file may be larger than others.
+pub(crate) fn packs(path: &[u8]) -> bool {
+    ECOSYSTEMS.iter().find(|ecosystem| ecosystem.wants(path)).is_some_and(|ecosystem| ecosystem.packs(path))
+}
+
+/// What is kept of one.
+pub(crate) fn condense_packed(path: &[u8], content: Packed) -> Vec<u8> {
+    let reader = ECOSYSTEMS.iter().find(|ecosystem| ecosystem.wants(path));
+    reader.map(|ecosystem| ecosystem.condense_packed(path, content)).unwrap_or_default()
 }
 
 /// A name or version as packages may have them: one line of text, not too long.

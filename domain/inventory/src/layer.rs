@@ -26,6 +26,7 @@ use crate::ecosystems::executable::{self, Executable, HEAD_BYTES, Held, MAGIC_BY
 use crate::error::{Fault, LayerError, Reason};
 use crate::limits::Limits;
 use crate::manifest::LayerDescriptor;
+use crate::packed::{NoRoom, Packed, Packer};
 use crate::path;
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -234,6 +235,25 @@ const fn room(left: u64) -> u64 {
     if left < STEP { left } else { left / STEP * STEP }
 }
 
+/// Besides a packed database: a header, the packages, and the blocks that are unpacked.
+const READING_PACKED: u64 = 24 << 20;
+/// So much of a file is packed at a time.
+const PART_BYTES: u64 = 1 << 20;
+
+/// The rest of the current entry, packed.
+fn pack<R: Read>(room: usize, entries: &mut Entries<'_, '_, '_, R>) -> Result<Result<Packed, NoRoom>, Fault> {
+    let Ok(mut packer) = Packer::new(room) else { return Ok(Err(NoRoom)) };
+    loop {
+        let part = entries.part(PART_BYTES)?;
+        if part.is_empty() {
+            return Ok(packer.finish());
+        }
+        if packer.add(&part).is_err() {
+            return Ok(Err(NoRoom));
+        }
+    }
+}
+
 /// Why a sparse file is not read.
 const HOLES: &str = "is stored with holes, which are not read";
 
@@ -325,11 +345,8 @@ impl Sieve<'_> {
         entry: &Entry,
         entries: &mut Entries<'_, '_, '_, R>,
     ) -> Result<Option<Item>, Fault> {
-        let room = room(self.limits.executable_bytes.saturating_sub(self.kept.memory()));
-        if entry.size > room {
-            let (least, most) = self.rooms.unwrap_or((room, room));
-            self.rooms = Some((least.min(room), most.max(room)));
-        }
+        let left = room(self.limits.executable_bytes.saturating_sub(self.kept.memory()));
+        let room = if entry.size > left { self.room() } else { left };
         let plan = executable::plan(entry.size, entries.start(HEAD_BYTES)?, room);
         let _turn = self.large.turn(plan.iter().map(|range| range.end - range.start).sum());
         let parts = entries.parts(&plan)?;
@@ -343,14 +360,19 @@ impl Sieve<'_> {
         path: &[u8],
         entries: &mut Entries<'_, '_, '_, R>,
     ) -> Result<Option<Item>, Fault> {
-        let limit = self.limits.file_bytes;
         if entry.sparse {
             return self.refuse(path, HOLES);
         }
+        let name = if ecosystems::want(path) { Some(path.to_vec()) } else { self.also.names_of(path).next() };
+        let may_pack = name.as_deref().is_some_and(ecosystems::packs);
+        let Limits { file_bytes, packed_file_bytes, .. } = *self.limits;
+        let limit = if may_pack { packed_file_bytes } else { file_bytes };
         if entry.size > limit {
             return self.refuse(path, &format!("has {} bytes, over {limit}", entry.size));
         }
-        let name = if ecosystems::want(path) { Some(path.to_vec()) } else { self.also.names_of(path).next() };
+        if let Some(name) = name.as_ref().filter(|_| entry.size > file_bytes) {
+            return self.read_packed(entry, path, name, entries);
+        }
         let takes = name.as_ref().map_or(0, |name| ecosystems::condensing_bytes(name, entry.size));
         let takes = takes.max(entry.size);
         // A small file is not waited for in its turn: while its layer comes slowly, others may be read.
@@ -365,6 +387,34 @@ impl Sieve<'_> {
             Some(name) => Item::File(ecosystems::condense(&name, body).into()),
             None => Item::Whole(body.into()),
         }))
+    }
+
+    /// A database that is too large to be held as it is.
+    fn read_packed<R: Read>(
+        &mut self,
+        entry: &Entry,
+        path: &[u8],
+        name: &[u8],
+        entries: &mut Entries<'_, '_, '_, R>,
+    ) -> Result<Option<Item>, Fault> {
+        let room = self.room();
+        let _turn = self.large.turn(room);
+        let held = usize::try_from(room.saturating_sub(READING_PACKED)).unwrap_or(usize::MAX);
+        match pack(held, entries)? {
+            Ok(packed) => Ok(Some(Item::File(ecosystems::condense_packed(name, packed).into()))),
+            Err(NoRoom) => {
+                self.refuse(path, &format!("has {} bytes, and packed still more than {held}", entry.size))
+            }
+        }
+    }
+
+    /// How much a large file may take now. What it was is noted: with more or less, another reading might find other
+    /// things.
+    fn room(&mut self) -> u64 {
+        let room = room(self.limits.executable_bytes.saturating_sub(self.kept.memory()));
+        let (least, most) = self.rooms.unwrap_or((room, room));
+        self.rooms = Some((least.min(room), most.max(room)));
+        room
     }
 
     /// Costs this file, not the layer.

@@ -26,6 +26,7 @@ mod limits;
 mod links;
 mod manifest;
 mod os_release;
+mod packed;
 mod path;
 pub mod purl;
 pub mod sbom;
@@ -43,4 +44,4 @@ pub use scan::{LayerCache, NoCache, scan, usual_threads};
 
 /// Which rules made an SBOM. Raised whenever the same layers would give another list, so that stored
 /// SBOMs of older rules are made anew.
-pub const EXTRACTOR: &str = "starling-inventory/4";
+pub const EXTRACTOR: &str = "starling-inventory/5";

@@ -31,6 +31,9 @@ pub struct Limits {
     pub header_bytes: u64,
     /// Bytes of one file that is read for packages.
     pub file_bytes: u64,
+    /// Bytes of a database of packages that is held packed, where it is larger than other files; packed it takes
+    /// what an executable may take, less 24 MiB for what it is read with.
+    pub packed_file_bytes: u64,
     /// Bytes held of one executable while it is looked into, less what is kept already and 16 for each path, in
     /// steps of 16 MiB; of a larger one only parts are held, and the SBOM says if they were not enough.
     pub executable_bytes: u64,
@@ -83,6 +86,7 @@ impl Limits {
         path_bytes: 4096,
         header_bytes: MIB,
         file_bytes: 32 * MIB,
+        packed_file_bytes: 512 * MIB,
         executable_bytes: 72 * MIB,
         audit_bytes: 8 * MIB,
         lock_bytes: 2 << 20,

@@ -44,6 +44,42 @@ impl NoFix {
     }
 }
 
+/// What an advisory is that names no vulnerability, but something that its readers should know of a package. Ordered: a
+/// later one is nearer to a vulnerability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Notice {
+    /// Nobody cares for the package any more.
+    Unmaintained,
+    /// Something else.
+    Notice,
+    /// It can be used so that memory is not safe, though nobody is known to do so.
+    Unsound,
+}
+
+impl Notice {
+    /// Every kind, in its order.
+    pub const ALL: [Self; 3] = [Self::Unmaintained, Self::Notice, Self::Unsound];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unmaintained => "unmaintained",
+            Self::Notice => "notice",
+            Self::Unsound => "unsound",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|notice| notice.as_str() == word)
+    }
+
+    /// What several say together: where one speaks of a vulnerability, it is one.
+    pub fn of(said: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        said.into_iter().min_by_key(|notice| (notice.is_some(), std::cmp::Reverse(*notice))).flatten()
+    }
+}
+
 impl FixState {
     /// The state by all fixed versions and by what each advisory says instead of one: a version goes before
     /// words, and the word that says most goes before others.
@@ -82,6 +118,8 @@ pub struct AdvisoryMatch {
     pub fixed_versions: Vec<String>,
     /// Why it brings no fix, where it says so.
     pub no_fix: Option<NoFix>,
+    /// What it is, where it is no vulnerability.
+    pub notice: Option<Notice>,
 }
 
 /// One vulnerability that holds for one component of an image.
@@ -111,6 +149,11 @@ impl Finding {
     /// All that its vulnerability is called.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.aliases.iter().map(String::as_str).chain([self.vulnerability.as_str()])
+    }
+
+    /// What it is, where all that say so speak of no vulnerability.
+    pub fn notice(&self) -> Option<Notice> {
+        Notice::of(self.advisories.iter().map(|advisory| advisory.notice))
     }
 }
 
@@ -144,6 +187,16 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_a_notice_where_nobody_speaks_of_a_vulnerability() {
+        let (old, unsound) = (Some(Notice::Unmaintained), Some(Notice::Unsound));
+        assert_eq!(Notice::of([old, unsound, old]), unsound);
+        assert_eq!(Notice::of([unsound, None, old]), None);
+        assert_eq!(Notice::of([]), None);
+        assert!(Notice::ALL.is_sorted());
+        assert!(Notice::ALL.iter().all(|notice| Notice::from_word(notice.as_str()) == Some(*notice)));
+    }
 
     #[test]
     fn a_fixed_version_goes_before_words_and_the_word_that_says_most_before_others() {

@@ -17,7 +17,7 @@ pub use component::{
     Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty,
 };
 pub use digest::{Digest, ImageDigest, InvalidDigest};
-pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix};
+pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix, Notice};
 pub use gap::{Gap, GapKind};
 pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, RunId, SnapshotId, TenantId, TraceId};
 pub use job::{JobKind, JobState, Lane, Stage, UnknownWord};

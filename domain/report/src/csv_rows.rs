@@ -2,7 +2,7 @@
 
 use crate::{Report, Reported};
 
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 16] = [
     "kind",
     "vulnerability",
     "aliases",
@@ -18,7 +18,11 @@ const HEAD: [&str; 15] = [
     "advisories",
     "locations",
     "note",
+    "notice",
 ];
+
+/// Which of them is for people.
+const NOTE: usize = 14;
 
 pub(crate) fn document(report: &Report) -> String {
     write(&HEAD, rows(report))
@@ -58,7 +62,7 @@ fn rows(report: &Report) -> Vec<Vec<String>> {
 fn said(kind: &str, note: String) -> [String; HEAD.len()] {
     let mut cells = HEAD.map(|_| String::new());
     cells[0] = kind.to_owned();
-    cells[HEAD.len() - 1] = note;
+    cells[NOTE] = note;
     cells
 }
 
@@ -82,6 +86,7 @@ fn finding(reported: &Reported) -> [String; HEAD.len()] {
         list(finding.advisories.iter().map(|a| a.advisory.as_str()).collect()),
         list(reported.locations.iter().map(|l| l.path.as_str()).collect()),
         reported.suppression().or_else(|| finding.vex.as_ref().map(crate::said)).unwrap_or_default(),
+        finding.notice().map(|notice| notice.as_str().to_owned()).unwrap_or_default(),
     ]
 }
 

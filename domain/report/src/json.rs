@@ -101,6 +101,7 @@ fn finding(reported: &Reported) -> Value {
             "reason": a.reason,
             "fixed_versions": a.fixed_versions,
             "no_fix": a.no_fix.map(model::NoFix::as_str),
+            "notice": a.notice.map(model::Notice::as_str),
         })
     };
     let location = |Location { layer, path }: &Location| json!({"layer": layer, "path": path});
@@ -113,6 +114,7 @@ fn finding(reported: &Reported) -> Value {
         "fixed_versions": reported.fixed_versions(),
         "severity": finding.severity.as_str(),
         "status": reported.status(),
+        "notice": finding.notice().map(model::Notice::as_str),
         "reason": finding.advisories.first().map(|first| first.reason.as_str()),
         "origin": reported.origin.map(model::Origin::as_str),
         "exploited": reported.exploited,

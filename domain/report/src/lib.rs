@@ -217,6 +217,11 @@ impl Reported {
         self.finding.fix.as_str()
     }
 
+    /// What it is, where it is no vulnerability, behind its name.
+    pub fn notice_in_brackets(&self) -> String {
+        self.finding.notice().map(|notice| format!(" ({})", notice.as_str())).unwrap_or_default()
+    }
+
     /// Whether it does not count: by a rule, or by what its supplier says.
     pub fn is_suppressed(&self) -> bool {
         self.ignored.is_some() || self.is_by_vex()
@@ -246,7 +251,8 @@ impl Reported {
     /// One line for people.
     fn line(&self) -> String {
         let Finding { vulnerability, package, version, severity, .. } = &self.finding;
-        format!("{vulnerability} ({severity}) in {package} {version}. {}", self.advice())
+        let notice = self.finding.notice().map(|notice| format!(", {}", notice.as_str())).unwrap_or_default();
+        format!("{vulnerability} ({severity}{notice}) in {package} {version}. {}", self.advice())
     }
 
     /// Names the finding from one scan to the next.

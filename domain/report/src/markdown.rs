@@ -64,7 +64,11 @@ fn row(reported: &Reported) -> String {
     };
     let (vulnerability, package) = (code(&finding.vulnerability), code(&finding.package));
     let version = code(&finding.version);
-    format!("| {} | {vulnerability}{exploited} | {package} | {version} | {fixed} |\n", finding.severity)
+    let notice = reported.notice_in_brackets();
+    format!(
+        "| {} | {vulnerability}{notice}{exploited} | {package} | {version} | {fixed} |\n",
+        finding.severity
+    )
 }
 
 /// Text as code in a cell: nothing in it has a meaning.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Gap, GapKind, Severity};
+use model::{Gap, GapKind, Notice, Severity};
 use serde_json::{Value, json};
 
 use crate::{Report, Reported, gap_line};
@@ -72,14 +72,21 @@ fn rule(id: &str, findings: &[&Reported]) -> Value {
     names.dedup();
     let advice: Vec<String> = findings.iter().map(|f| f.advice()).collect();
     let help = format!("{id} ({severity}). {}", advice.join("\n"));
+    // It is a notice where it is one wherever it was found.
+    let notice = Notice::of(findings.iter().map(|f| f.finding.notice()));
+    let what = notice.map_or("vulnerability in a package", |notice| match notice {
+        Notice::Unmaintained => "notice of a package that is unmaintained",
+        Notice::Unsound => "notice of a package that is unsound",
+        Notice::Notice => "notice about a package",
+    });
     json!({
         "id": id,
-        "shortDescription": {"text": format!("{id}: {severity} vulnerability in a package")},
+        "shortDescription": {"text": format!("{id}: {severity} {what}")},
         "fullDescription": {"text": format!("Also called: {}", if names.is_empty() { "nothing else".to_owned() } else { names.join(", ") })},
         "help": {"text": help},
         "defaultConfiguration": {"level": level(severity)},
         "properties": {
-            "tags": ["security", "vulnerability", severity.as_str()],
+            "tags": ["security", notice.map_or("vulnerability", Notice::as_str), severity.as_str()],
             "security-severity": score(severity),
         },
     })
@@ -98,6 +105,7 @@ fn result(report: &Report, reported: &Reported, numbers: &BTreeMap<&str, usize>)
             "purl": finding.purl.as_str(),
             "fixed_versions": reported.fixed_versions(),
             "exploited": reported.exploited,
+            "notice": finding.notice().map(Notice::as_str),
         },
     });
     if let Some(why) = reported.suppression() {

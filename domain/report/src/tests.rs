@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use model::{
-    AdvisoryMatch, Coverage, Digest, Finding, FixState, Gap, GapKind, Justification, Location, NoFix, Purl,
-    Severity, VexStatus, VexWord,
+    AdvisoryMatch, Coverage, Digest, Finding, FixState, Gap, GapKind, Justification, Location, NoFix, Notice,
+    Purl, Severity, VexStatus, VexWord,
 };
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ pub(crate) fn finding() -> Reported {
         reason: "0.21.0 in [0, 0.21.2) by semver".to_owned(),
         fixed_versions: vec!["0.21.2".to_owned()],
         no_fix: None,
+        notice: None,
     };
     Reported {
         finding: Finding {
@@ -181,7 +182,7 @@ fn no_format_hides_that_a_result_is_not_complete() {
         nothing.write(Format::Markdown).contains("> **Not a clean result.**\n> - `coverage is partial: ")
     );
     let csv = nothing.write(Format::Csv);
-    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,,partial\ncaveat,"), "{csv}");
+    assert!(csv.contains("\ncoverage,,,,,,,,,,,,,,partial,\ncaveat,"), "{csv}");
     assert!(nothing.write(Format::Jsonl).contains(r#""coverage":"partial""#));
     let states = ["missing-feed"];
     assert_eq!(json(&nothing, Format::Json)["coverage_states"], serde_json::json!(states));
@@ -334,11 +335,11 @@ fn each_row_says_which_image_it_is_about() {
     let text = write_all(&[&amd, &arm], Format::Csv).unwrap();
     let mut csv = csv::Reader::from_reader(text.as_bytes());
     let head = csv.headers().unwrap().clone();
-    assert_eq!((&head[15], &head[16]), ("platform", "image_digest"));
+    assert_eq!((&head[16], &head[17]), ("platform", "image_digest"));
     let of: Vec<_> = csv
         .records()
         .map(Result::unwrap)
-        .map(|row| (row[0].to_owned(), row[15].to_owned(), row[16].to_owned()))
+        .map(|row| (row[0].to_owned(), row[16].to_owned(), row[17].to_owned()))
         .filter(|(kind, ..)| kind == "coverage" || kind == "suppressed")
         .collect();
     let row =
@@ -358,4 +359,56 @@ fn images_that_run_on_the_same_have_marks_of_their_own() {
     let (amd, arm) = (Some("linux/amd64"), Some("linux/arm/v7"));
     assert_eq!(marks([amd, arm, amd]), ["linux-amd64", "linux-arm-v7", "linux-amd64-2"]);
     assert_eq!(marks([Some("../x"), None]), ["..-x", "unknown"], "it makes no path");
+}
+
+#[test]
+fn every_format_tells_a_notice_from_a_vulnerability() {
+    let mut reported = finding();
+    reported.finding.advisories[0].notice = Some(Notice::Unsound);
+    let notice = report(vec![reported], Coverage::Complete);
+    let whole = json(&notice, Format::Json);
+    assert_eq!(whole["findings"][0]["notice"], "unsound");
+    let schema = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
+    assert!(schema.is_valid(&whole));
+    let sarif = json(&notice, Format::Sarif);
+    let rule = &sarif["runs"][0]["tool"]["driver"]["rules"][0];
+    assert_eq!(rule["shortDescription"]["text"], "CVE-2021-3749: high notice of a package that is unsound");
+    assert_eq!(rule["properties"]["tags"][1], "unsound");
+    for (format, words) in [
+        (Format::Jsonl, r#""notice":"unsound""#),
+        (Format::Junit, "CVE-2021-3749 (high, unsound) in axios"),
+        (Format::Gitlab, "CVE-2021-3749 (high, unsound) in axios"),
+        (Format::Markdown, "| `CVE-2021-3749` (unsound) |"),
+        (Format::Csv, ",unsound\n"),
+    ] {
+        assert!(notice.write(format).contains(words), "{format:?}: {}", notice.write(format));
+    }
+    let other = report(vec![finding()], Coverage::Complete);
+    for (_, format) in Format::ALL {
+        assert!(!other.write(format).contains("unsound"), "{format:?}");
+    }
+}
+
+#[test]
+fn sarif_is_as_its_schema_says() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../schemas/sarif-2.1.0-rtm.5.json")).expect("it is JSON");
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut notice = finding();
+    notice.finding.advisories[0].notice = Some(Notice::Unmaintained);
+    let mut nowhere = finding();
+    nowhere.locations.clear();
+    let said = said(VexStatus::NotAffected, false);
+    let one = report(vec![finding(), hostile(), ignored(), said, notice, nowhere], Coverage::Partial);
+    let [amd, arm] = two();
+    let several = write_all(&[&amd, &arm], Format::Sarif).unwrap();
+    let empty = report(Vec::new(), Coverage::Complete);
+    for text in [one.write(Format::Sarif), several, empty.write(Format::Sarif)] {
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let wrong: Vec<_> =
+            schema.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+    let broken = one.write(Format::Sarif).replace("\"ruleId\"", "\"rule\"");
+    assert!(!schema.is_valid(&serde_json::from_str(&broken).unwrap()));
 }

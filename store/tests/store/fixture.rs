@@ -300,6 +300,7 @@ pub(crate) fn finding(i: usize) -> Finding {
             reason: "in [0, 2.0.0) by semver".to_owned(),
             fixed_versions: vec!["2.0.0".to_owned()],
             no_fix,
+            notice: None,
         }],
         vex: None,
     }

@@ -240,7 +240,10 @@ impl Shown {
         if fail_on_kev && counted().any(|reported| reported.exploited) {
             return Exit::Gate;
         }
-        let is_found = |limit| counted().any(|reported| reported.finding.severity >= limit);
+        let is_allowed = |finding: &Finding| gate.allow_notices && finding.notice().is_some();
+        let is_found = |limit| {
+            counted().any(|reported| reported.finding.severity >= limit && !is_allowed(&reported.finding))
+        };
         let states: BTreeSet<GapKind> = self.all.iter().flat_map(|scanned| scanned.report.states()).collect();
         let is_to_be_trusted = self.all.iter().all(|scanned| scanned.report.is_to_be_trusted());
         gate.judge(is_found, is_to_be_trusted, &states.into_iter().collect::<Vec<_>>())
@@ -469,7 +472,7 @@ fn row(reported: &Reported) -> FindingRow<'_> {
         severity: finding.severity,
         fixed: reported.fixed_versions(),
         fix_state: reported.status(),
-        vulnerability: format!("{}{exploited}", finding.vulnerability),
+        vulnerability: format!("{}{}{exploited}", finding.vulnerability, reported.notice_in_brackets()),
         advisories: finding.advisories.iter().map(|a| a.advisory.as_str()).collect(),
     }
 }

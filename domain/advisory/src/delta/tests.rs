@@ -48,6 +48,19 @@ fn each_part_is_named_when_it_changes() {
 }
 
 #[test]
+fn where_it_holds_and_what_it_is_count_too() {
+    let rust = (r#""ecosystem":"npm""#, r#""ecosystem":"crates.io""#);
+    let of = |more: &str| {
+        read(&BASE.replace(rust.0, rust.1).replace(r#""versions""#, &format!(r#"{more}"versions""#)))
+    };
+    let parts = |more: &str| compare(Some(&of("")), Some(&of(more))).map(|delta| delta.parts);
+    let only = |part| Some(BTreeSet::from([part]));
+    assert_eq!(parts(r#""ecosystem_specific":{"affects":{"os":["windows"]}},"#), only(Part::Packages));
+    assert_eq!(parts(r#""database_specific":{"informational":"unsound"},"#), only(Part::Status));
+    assert_eq!(parts(r#""ecosystem_specific":{"affects":{"os":[],"functions":["a::b"]}},"#), None);
+}
+
+#[test]
 fn a_new_range_does_not_hide_a_new_severity() {
     // Nothing that both say is left to compare at.
     let all = [

@@ -20,7 +20,7 @@ use version::{Event, Scheme, Version};
 use self::purl::Rpm;
 use super::{Parsed, Unreadable, at_most, short, walk};
 use crate::severity::{of_vector, of_word};
-use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind};
+use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, Targets};
 
 /// Branches inside of branches: vendor, family, product, architecture; a few more are read.
 const DEPTH_MAX: usize = 12;
@@ -382,6 +382,8 @@ impl<'a> Reader<'a> {
             versions: Vec::new(),
             severity: None,
             no_fix: no_fix.filter(|_| fixed.is_empty()),
+            notice: None,
+            targets: Targets::default(),
         })
     }
 }

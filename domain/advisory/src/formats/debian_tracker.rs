@@ -15,7 +15,7 @@ use version::Event;
 
 use super::{Parsed, Piece, Unreadable, at_most, short, walk};
 use crate::severity::of_word;
-use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind};
+use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, Targets};
 
 /// The releases that have a number. `sid` has none.
 const RELEASES: [(&str, &str); 8] = [
@@ -160,5 +160,7 @@ fn affected(package: &str, codename: &str, release: &ReleaseDoc) -> Result<Optio
         versions: Vec::new(),
         severity: of_word(urgency),
         no_fix: NoFix::from_word(urgency).or(ignored.then_some(NoFix::WillNotFix)),
+        notice: None,
+        targets: Targets::default(),
     }))
 }

@@ -8,13 +8,20 @@ mod document;
 #[cfg(test)]
 mod tests;
 
-use model::{NoFix, Problem, Severity};
+use std::collections::BTreeSet;
+
+use model::{NoFix, Notice, Problem, Severity};
 use version::Event;
 
-use self::document::{AffectedDoc, EventDoc, RangeDoc, RecordDoc, SeverityDoc};
+use self::document::{AffectedDoc, AffectsDoc, EventDoc, RangeDoc, RecordDoc, SeverityDoc};
 use super::{Parsed, Unreadable, at_most};
 use crate::severity::{of_vector, of_word};
-use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, canonical_name};
+use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, Targets, canonical_name};
+
+/// Whose records say what is a notice, and on which systems it holds (rustsec/advisory-db, `affects`).
+const RUST: &str = "crates.io";
+/// More systems or processors than Rust knows.
+const TARGETS_MAX: usize = 100;
 
 /// Reads one OSV record.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Parsed {
@@ -91,6 +98,11 @@ impl Reader<'_> {
         ];
         // Debian's word on what it does about it: https://security-team.debian.org/security_tracker.html
         let no_fix = entry.ecosystem_specific.urgency.as_deref().and_then(NoFix::from_word);
+        let (mut notice, mut targets) = (None, Targets::default());
+        if package.ecosystem == RUST {
+            notice = entry.database_specific.informational.as_deref().and_then(Notice::from_word);
+            targets = self.targets(place, entry.ecosystem_specific.affects);
+        }
         let severity = match no_fix {
             Some(NoFix::Unimportant) => Some(Severity::None),
             _ => self.severity(place, &entry.severity, &words),
@@ -108,7 +120,23 @@ impl Reader<'_> {
             versions: entry.versions,
             severity,
             no_fix,
+            notice,
+            targets,
         })
+    }
+
+    /// Too many of them, or too long ones, and it is not known where it does not hold.
+    fn targets(&mut self, place: &str, said: AffectsDoc) -> Targets {
+        let AffectsDoc { os, arch } = said;
+        let fits = |words: &Vec<String>| {
+            words.len() <= TARGETS_MAX && words.iter().all(|word| word.len() <= self.limits.text_bytes)
+        };
+        if !fits(&os) || !fits(&arch) {
+            self.problem(place, "it names more systems or processors than are read");
+            return Targets::default();
+        }
+        let sorted = |words: Vec<String>| words.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        Targets { systems: sorted(os), processors: sorted(arch) }
     }
 
     fn range(&mut self, entry: &str, at: usize, range: RangeDoc) -> Option<AffectedRange> {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use version::{Event, Scheme, Version};
 
 use super::{Parsed, Piece, Unreadable, at_most, short, walk};
-use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind};
+use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, Targets};
 
 /// The version of a package that was never affected.
 const NEVER: &str = "0";
@@ -240,5 +240,15 @@ fn affected(ecosystem: &Ecosystem, package: String, fixed: String) -> Affected {
         _ => vec![AffectedRange { kind: RangeKind::Ecosystem, events }],
     };
     let (ecosystem, is_source) = (ecosystem.clone(), false);
-    Affected { ecosystem, package, is_source, ranges, versions: Vec::new(), severity: None, no_fix: None }
+    Affected {
+        ecosystem,
+        package,
+        is_source,
+        ranges,
+        versions: Vec::new(),
+        severity: None,
+        no_fix: None,
+        notice: None,
+        targets: Targets::default(),
+    }
 }

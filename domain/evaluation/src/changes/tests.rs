@@ -17,6 +17,7 @@ fn finding(text: &str) -> Finding {
         reason: "in range".to_owned(),
         fixed_versions: fixed.clone(),
         no_fix,
+        notice: None,
     };
     let mut aliases: Vec<String> = names[1..].iter().map(|name| (*name).to_owned()).collect();
     aliases.sort();

@@ -1,4 +1,4 @@
-use advisory::{Advisory, Affected, AffectedRange, Ecosystem, RangeKind};
+use advisory::{Advisory, Affected, AffectedRange, Ecosystem, RangeKind, Targets};
 use model::{Component, Distro, PackageKind, Purl, Sbom, Severity, SourcePackage};
 use version::Event;
 
@@ -50,6 +50,8 @@ fn advisory(text: &str) -> Advisory {
             versions: vec![],
             severity: None,
             no_fix: None,
+            notice: None,
+            targets: Targets::default(),
         }],
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use advisory::{Advisory, Affected, Ecosystem};
-use model::{NoFix, Severity};
+use advisory::{Advisory, Affected, Ecosystem, Targets};
+use model::{NoFix, Notice, Severity};
 use version::{Range, Scheme, Version};
 
 use crate::naming::names_several;
@@ -52,6 +52,9 @@ pub(crate) struct Entry {
     pub(crate) is_source: bool,
     pub(crate) severity: Severity,
     pub(crate) no_fix: Option<NoFix>,
+    pub(crate) notice: Option<Notice>,
+    /// Most hold everywhere.
+    pub(crate) targets: Option<Box<Targets>>,
     pub(crate) ranges: Box<[Range]>,
     /// Affected versions outside the ranges.
     pub(crate) listed: Box<[Version]>,
@@ -139,6 +142,10 @@ pub(crate) fn entry_of(affected: &Affected, scheme: Scheme, source: u32, severit
         is_source: affected.is_source,
         severity: affected.severity.unwrap_or(severity),
         no_fix: affected.no_fix,
+        notice: affected.notice,
+        targets: Some(&affected.targets)
+            .filter(|targets| **targets != Targets::default())
+            .map(|targets| Box::new(targets.clone())),
         ranges: ranges.into(),
         listed: listed.into_iter().collect(),
         listed_text: listed_text.into_iter().collect(),

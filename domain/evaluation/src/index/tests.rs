@@ -1,4 +1,4 @@
-use advisory::{Affected, AffectedRange, RangeKind};
+use advisory::{Affected, AffectedRange, RangeKind, Targets};
 use model::Severity;
 use version::Event;
 
@@ -26,6 +26,8 @@ fn advisory(number: usize, fixed: &str) -> Advisory {
             versions: vec![],
             severity: None,
             no_fix: None,
+            notice: None,
+            targets: Targets::default(),
         }],
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use advisory::Ecosystem;
-use model::{NoFix, Severity};
+use advisory::{Ecosystem, Targets};
+use model::{NoFix, Notice, Severity};
 use version::{End, Interval, Range, Scheme, Version};
 
 use super::bytes::{Budget, Cursor, put_count, put_number, put_text};
@@ -15,6 +15,8 @@ const SEVERITIES: [Severity; 6] =
     [Severity::Unknown, Severity::None, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
 const NO_FIXES: [Option<NoFix>; 4] =
     [None, Some(NoFix::EndOfLife), Some(NoFix::WillNotFix), Some(NoFix::Unimportant)];
+const NOTICES: [Option<Notice>; 4] =
+    [None, Some(Notice::Unmaintained), Some(Notice::Notice), Some(Notice::Unsound)];
 const BEFORE: u8 = 0;
 const THROUGH: u8 = 1;
 const NEVER: u8 = 2;
@@ -37,6 +39,12 @@ pub(super) fn put_entry(bytes: &mut Vec<u8>, entry: &Entry) {
     bytes.push(u8::from(entry.is_source));
     bytes.push(place_of(&SEVERITIES, &entry.severity));
     bytes.push(place_of(&NO_FIXES, &entry.no_fix));
+    bytes.push(place_of(&NOTICES, &entry.notice));
+    let everywhere = Targets::default();
+    let Targets { systems, processors } = entry.targets.as_deref().unwrap_or(&everywhere);
+    for words in [systems, processors] {
+        texts(bytes, &mut words.iter().map(String::as_str), words.len());
+    }
     put_count(bytes, entry.ranges.len());
     for range in &entry.ranges {
         put_count(bytes, range.intervals().len());
@@ -87,6 +95,9 @@ impl EntryReader<'_, '_> {
         let is_source = word(&[false, true], self.cursor.byte()?, self.cursor)?;
         let severity = word(&SEVERITIES, self.cursor.byte()?, self.cursor)?;
         let no_fix = word(&NO_FIXES, self.cursor.byte()?, self.cursor)?;
+        let notice = word(&NOTICES, self.cursor.byte()?, self.cursor)?;
+        let targets = Targets { systems: self.many(Self::word)?, processors: self.many(Self::word)? };
+        let targets = Some(Box::new(targets)).filter(|targets| **targets != Targets::default());
         let ranges = self.many(Self::range)?;
         let (listed, listed_text) = (self.many(Self::version)?, self.many(Self::text)?);
         let mut unreadable = self.many(Self::text)?;
@@ -99,6 +110,8 @@ impl EntryReader<'_, '_> {
             is_source,
             severity,
             no_fix,
+            notice,
+            targets,
             ranges: ranges.into(),
             listed: listed.into(),
             listed_text: listed_text.into(),
@@ -138,6 +151,11 @@ impl EntryReader<'_, '_> {
         self.budget.hold(4 * text.len())?;
         let version = Version::parse(self.scheme, text);
         version.map(Some).map_err(|_| self.cursor.wrong("a version cannot be compared"))
+    }
+
+    fn word(&mut self) -> Result<String, PackedError> {
+        self.budget.hold(size_of::<String>())?;
+        self.text().map(String::from)
     }
 
     fn text(&mut self) -> Result<Box<str>, PackedError> {

@@ -46,10 +46,10 @@ fn sbom() -> Sbom {
 
 /// Whoever reads this format elsewhere, or wrote it earlier, relies on these bytes.
 #[test]
-fn the_bytes_are_those_of_version_1() {
+fn the_bytes_are_those_of_version_2() {
     let bytes = packed_bytes();
-    assert_eq!(&bytes[..12], b"starling\x01\0\0\0");
-    assert_eq!(Digest::of(&bytes).hex(), "7bf8a5e014f70f7859a09ff5e9fc37ff8e14f67847b8431b5c54d08d9f769ce0");
+    assert_eq!(&bytes[..12], b"starling\x02\0\0\0");
+    assert_eq!(Digest::of(&bytes).hex(), "f8b1850d9fd0b8bd077654f3d6b9f161f93fe3987c11d7fc2520664847fede69");
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn what_is_wrong_is_named() {
     let good = packed_bytes();
     assert_eq!(said(b"{}".to_vec()), "it is not a file of packed advisories");
     assert_eq!(said([b"STARLING", &good[8..]].concat()), "it is not a file of packed advisories");
-    let newer = [&good[..8], &[2], &good[9..]].concat();
-    assert_eq!(said(newer), "it is of version 2, and this program reads version 1");
+    let older = [&good[..8], &[1], &good[9..]].concat();
+    assert_eq!(said(older), "it is of version 1, and this program reads version 2");
     let mut bytes = good.clone();
     let foot = bytes.len() - 40;
     bytes[foot - 1] ^= 1;
@@ -106,13 +106,14 @@ fn what_makes_no_sense_is_refused() {
         let read = records::entries(value, version::Scheme::Semver, &mut bytes::Budget::default());
         read.err().unwrap().to_string()
     };
-    let head = [0, 0, 0, 0];
+    let head = [0; 7];
     let entry = |rest: &[u8]| [&head[..], rest].concat();
     for (value, why) in [
         (vec![0x80, 0], "a number is not in its shortest form"),
         (vec![0xff; 9], "a number is too large"),
         (vec![0, 2], "it has a word that is not known"),
         (vec![0, 0, 6], "it has a word that is not known"),
+        (vec![0, 0, 0, 0, 4], "it has a word that is not known"),
         (entry(&[9]), "it announces more than follows"),
         (entry(&[1, 1, 0, 3, 0, 0, 0, 0]), "an interval has no end that is known"),
         (entry(&[0, 1, 1, b'_', 0]), "a version cannot be compared"),
@@ -122,7 +123,7 @@ fn what_makes_no_sense_is_refused() {
     ] {
         assert_eq!(refused(&value), format!("what is said of a package: {why}"), "{value:?}");
     }
-    // An entry takes eight bytes, and is counted as the memory that it takes.
+    // An entry takes eleven bytes, and is counted as the memory that it takes.
     let mut budget = bytes::Budget(10_000);
     let held = records::entries(&[0; 800], version::Scheme::Semver, &mut budget).unwrap_err();
     assert_eq!(held.to_string(), "what is said of the image: it is more than can be held");

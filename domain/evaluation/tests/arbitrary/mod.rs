@@ -1,7 +1,7 @@
 //! Advisories and components of few names and versions, so that they meet.
 
-use advisory::{Advisory, Affected, AffectedRange, Ecosystem, RangeKind};
-use model::{Component, FeedId, NoFix, PackageKind, Purl, Severity, SourcePackage};
+use advisory::{Advisory, Affected, AffectedRange, Ecosystem, RangeKind, Targets};
+use model::{Component, FeedId, NoFix, Notice, PackageKind, Purl, Severity, SourcePackage};
 use proptest::prelude::*;
 use proptest::sample::select;
 use version::Event;
@@ -35,16 +35,23 @@ fn any_affected() -> impl Strategy<Value = Affected> {
         prop::collection::vec(events, 0..3),
         prop::collection::vec(any_version(), 0..3),
         prop::option::of(select(&Severity::ALL)),
-        prop::option::of(select(&NoFix::ALL)),
+        (
+            prop::option::of(select(&NoFix::ALL)),
+            prop::option::of(select(&Notice::ALL)),
+            prop::collection::vec(text(&["linux", "windows"]), 0..2),
+            prop::collection::vec(text(&["x86_64", "aarch64"]), 0..2),
+        ),
     )
-        .prop_map(|(ecosystem, package, is_source, ranges, versions, severity, no_fix)| Affected {
+        .prop_map(|(ecosystem, package, is_source, ranges, versions, severity, more)| Affected {
             ecosystem: Ecosystem::parse(&ecosystem),
             package,
             is_source,
             ranges,
             versions,
             severity,
-            no_fix,
+            no_fix: more.0,
+            notice: more.1,
+            targets: Targets { systems: more.2, processors: more.3 },
         })
 }
 

@@ -20,6 +20,7 @@ use super::of_distro::{field, purl};
 use super::repositories::Strangers;
 use super::{Ecosystem, File, PathBudget, want_by_language, word};
 use crate::limits::Limits;
+use crate::packed::{Content, Packed};
 use crate::path;
 
 const FOLDERS: [&str; 3] = ["var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm"];
@@ -27,8 +28,16 @@ const MANIFEST: &[u8] = b"var/lib/rpmmanifest/container-manifest-2";
 /// More packages than a distribution has.
 const PACKAGES_MAX: usize = 200_000;
 
+/// A header in a database. It may hold more than any that rpm itself took for 20 years.
+const HEADER_BYTES_MAX: usize = 16 << 20;
+/// Of all packages' words and files together.
+const LISTED_BYTES: usize = 8 << 20;
+
+/// Takes the next header blob, or refuses it.
+type Take<'t> = &'t mut dyn FnMut(&[u8]) -> Result<(), String>;
+
 /// Gives each header blob of a database to the second argument, until one is refused.
-type Reader = fn(&[u8], &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String>;
+type Reader = fn(&Content<'_>, Take<'_>) -> Result<(), String>;
 
 /// The files that hold packages, by name.
 const FORMS: [(&[u8], Reader); 3] =
@@ -57,7 +66,7 @@ const VENDORS: [(&str, &[&str]); 14] = [
 pub(super) struct Rpm;
 
 /// A database, condensed.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Database {
     packages: Vec<Package>,
     problems: Vec<String>,
@@ -101,7 +110,7 @@ impl Ecosystem for Rpm {
         let database = if path == MANIFEST {
             manifest(&content)
         } else if let Some(reader) = reader_of(name) {
-            read(reader, &content)
+            read(reader, &Content::from(content.as_slice()))
         } else {
             let problem = "the database has changes that are not written into it yet";
             Database {
@@ -109,6 +118,17 @@ impl Ecosystem for Rpm {
                 ..Database::default()
             }
         };
+        serde_json::to_vec(&database).unwrap_or_default()
+    }
+
+    fn packs(&self, path: &[u8]) -> bool {
+        reader_of(path::split(path).1).is_some()
+    }
+
+    fn condense_packed(&self, path: &[u8], content: Packed) -> Vec<u8> {
+        let reader = reader_of(path::split(path).1);
+        let database = reader.map(|reader| read(reader, &Content::from(&content))).unwrap_or_default();
+        drop(content);
         serde_json::to_vec(&database).unwrap_or_default()
     }
 
@@ -182,19 +202,25 @@ fn database(file: &File<'_>) -> Database {
     serde_json::from_slice(file.content).unwrap_or_default()
 }
 
-fn read(reader: Reader, content: &[u8]) -> Database {
+fn read(reader: Reader, content: &Content<'_>) -> Database {
     let mut database = Database::default();
-    if content.is_empty() {
+    if content.len() == 0 {
         return database; // As rpm leaves it where it uses another of its forms.
     }
-    let mut blobs = 0;
+    let (mut blobs, mut listed) = (0, 0);
     let mut take = |blob: &[u8]| {
         blobs += 1;
         if blobs > PACKAGES_MAX {
             return Err(format!("it has more than {PACKAGES_MAX} packages"));
         }
         match header::package(blob, want_by_language) {
-            Ok(package) => database.packages.extend(package),
+            Ok(package) => {
+                listed += package.as_ref().map_or(0, Package::bytes);
+                if listed > LISTED_BYTES {
+                    return Err(format!("it says more than {LISTED_BYTES} bytes of its packages"));
+                }
+                database.packages.extend(package);
+            }
             Err(why) => database.problem(why),
         }
         Ok(())
@@ -245,6 +271,14 @@ impl Database {
 }
 
 impl Package {
+    /// What is held of it, roughly.
+    fn bytes(&self) -> usize {
+        let Self { name, version, release, architecture, source, vendor, module, files, .. } = self;
+        let perhaps = [architecture, source, vendor, module].into_iter().flatten();
+        let texts = [name, version, release].into_iter().chain(perhaps).chain(files);
+        texts.map(|text| text.len() + size_of::<String>()).sum()
+    }
+
     /// `[EPOCH:]VERSION-RELEASE`, as rpm prints it.
     fn evr(&self) -> String {
         let Self { epoch, version, release, .. } = self;
@@ -298,11 +332,14 @@ fn place(order: Order, bytes: &[u8], at: usize, width: usize) -> Option<usize> {
 struct Allowance(usize);
 
 impl Allowance {
-    fn of(database: &[u8]) -> Self {
-        Self(database.len().saturating_mul(2))
+    fn of(database_bytes: usize) -> Self {
+        Self(database_bytes.saturating_mul(2))
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), String> {
+        if bytes > HEADER_BYTES_MAX {
+            return Err(format!("a package's header has {bytes} bytes, over {HEADER_BYTES_MAX}"));
+        }
         self.0 = self.0.checked_sub(bytes).ok_or("the database's packages are larger than the database")?;
         Ok(())
     }

@@ -74,6 +74,15 @@ impl<'s, 'b, 'a, R: Read> Entries<'s, 'b, 'a, R> {
         Ok(body)
     }
 
+    /// The next bytes of the current entry's body, so many at most; none at its end.
+    pub(super) fn part(&mut self, most: u64) -> Result<Vec<u8>, Fault> {
+        let mut part = std::mem::take(&mut self.start);
+        let more = most.saturating_sub(part.len() as u64).min(self.unread);
+        self.stream.append(more, &mut part)?;
+        self.unread -= more;
+        Ok(part)
+    }
+
     /// The first bytes of the current entry's body, or all of a shorter one. They remain part of the body.
     pub(super) fn start(&mut self, count: u64) -> Result<&[u8], Fault> {
         let more = count.saturating_sub(self.start.len() as u64).min(self.unread);

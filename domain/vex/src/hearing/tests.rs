@@ -28,6 +28,7 @@ fn finding(vulnerability: &str, purl: &str) -> Finding {
             reason: String::new(),
             fixed_versions: Vec::new(),
             no_fix: None,
+            notice: None,
         }],
         vex: None,
     }

@@ -76,7 +76,7 @@ pub(super) struct SeverityDoc {
     pub(super) score: String,
 }
 
-/// The words for severity that databases put beside the schema.
+/// The words that databases put beside the schema.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Words {
@@ -84,6 +84,21 @@ pub(super) struct Words {
     pub(super) severity: Option<String>,
     #[serde(deserialize_with = "text_or_nothing")]
     pub(super) urgency: Option<String>,
+    /// RustSec's word for what is no vulnerability.
+    #[serde(deserialize_with = "text_or_nothing")]
+    pub(super) informational: Option<String>,
+    #[serde(deserialize_with = "object_or_nothing")]
+    pub(super) affects: AffectsDoc,
+}
+
+/// RustSec's systems and processors on which alone it holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AffectsDoc {
+    #[serde(deserialize_with = "what_fits")]
+    pub(super) os: Vec<String>,
+    #[serde(deserialize_with = "what_fits")]
+    pub(super) arch: Vec<String>,
 }
 
 /// Reads a record as a whole or, if that fails, piece by piece.
@@ -157,6 +172,13 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 fn what_fits<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let Value::Array(values) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
+}
+
+fn object_or_nothing<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(if value.is_object() { serde_json::from_value(value).unwrap_or_default() } else { T::default() })
 }
 
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

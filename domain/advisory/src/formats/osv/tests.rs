@@ -55,6 +55,8 @@ fn a_record_becomes_its_facts() {
                 versions: vec!["1.0".into(), "1.1".into()],
                 severity: Some(Severity::Low),
                 no_fix: None,
+                notice: None,
+                targets: Targets::default(),
             },
             Affected {
                 ecosystem: Ecosystem::parse("Hex"),
@@ -64,6 +66,8 @@ fn a_record_becomes_its_facts() {
                 versions: vec!["1".into()],
                 severity: None,
                 no_fix: None,
+                notice: None,
+                targets: Targets::default(),
             },
         ],
     };
@@ -198,4 +202,40 @@ proptest::proptest! {
     fn no_bytes_make_reading_panic(text in r#"(\{"id":"X","affected":)?[\[\]{}":,a-z0-9 ]{0,60}"#) {
         let _ = parse(text.as_bytes(), &Limits::default());
     }
+}
+
+#[test]
+fn rustsecs_notices_and_targets_are_read_and_others_words_are_not() {
+    let record = |ecosystem: &str, specific: &str| {
+        let json = format!(
+            r#"{{"id":"X-1","affected":[{{"package":{{"ecosystem":"{ecosystem}","name":"a"}},{specific}}}]}}"#
+        );
+        read(&json).0.affected.remove(0)
+    };
+    let specific = r#""database_specific":{"informational":"unsound"},
+        "ecosystem_specific":{"affects":{"os":["windows","macos",1,"windows"],"arch":["x86"],"functions":[]}}"#;
+    let said = record("crates.io", specific);
+    assert_eq!(said.notice, Some(Notice::Unsound));
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        (said.targets.systems, said.targets.processors),
+        (words(&["macos", "windows"]), words(&["x86"]))
+    );
+    let other = record("npm", specific);
+    assert_eq!((other.notice, other.targets), (None, Targets::default()));
+    for odd in [
+        r#""database_specific":{"informational":null},"ecosystem_specific":{"affects":null}"#,
+        r#""database_specific":{"informational":"new"},"ecosystem_specific":{"affects":{"os":"windows"}}"#,
+        r#""ecosystem_specific":{"affects":["windows"]}"#,
+    ] {
+        let said = record("crates.io", odd);
+        assert_eq!((said.notice, said.targets), (None, Targets::default()), "{odd}");
+    }
+    let many = vec![r#""s""#; 101].join(",");
+    let json = format!(
+        r#"{{"id":"X-1","affected":[{{"package":{{"ecosystem":"crates.io","name":"a"}},
+            "ecosystem_specific":{{"affects":{{"os":[{many}]}}}}}}]}}"#
+    );
+    let (advisory, problems) = read(&json);
+    assert_eq!((&advisory.affected[0].targets, problems.len()), (&Targets::default(), 1));
 }

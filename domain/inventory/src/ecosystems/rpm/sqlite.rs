@@ -1,9 +1,10 @@
 //! The blobs of table `Packages` in an SQLite database (sqlite.org/fileformat2.html), without an engine: the schema is
 //! asked for the table's root page, and the tree below it is walked, each page once.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Allowance, Order, place};
+use super::{Allowance, Content, Order, Take, place};
 
 const BIG: Order = Order::BigEndian;
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -11,9 +12,9 @@ const HEADER_BYTES: usize = 100;
 const INTERIOR_TABLE: u8 = 5;
 const LEAF_TABLE: u8 = 13;
 
-pub(super) fn blobs(content: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+pub(super) fn blobs(content: &Content<'_>, take: Take<'_>) -> Result<(), String> {
     let database = Database::new(content).ok_or("it is not an SQLite database")?;
-    let mut allowance = Allowance::of(content);
+    let mut allowance = Allowance::of(content.len());
     let mut root = None;
     database.rows(1, &mut allowance, &mut |record| {
         let columns = columns(record).unwrap_or_default();
@@ -30,7 +31,7 @@ pub(super) fn blobs(content: &[u8], take: &mut dyn FnMut(&[u8]) -> Result<(), St
 }
 
 struct Database<'a> {
-    content: &'a [u8],
+    content: &'a Content<'a>,
     page_bytes: usize,
     /// Without what other programs reserve at the end of each page.
     usable: usize,
@@ -39,15 +40,16 @@ struct Database<'a> {
 const DAMAGED: &str = "the database is damaged";
 
 impl<'a> Database<'a> {
-    fn new(content: &'a [u8]) -> Option<Self> {
-        if !content.starts_with(MAGIC) {
+    fn new(content: &'a Content<'a>) -> Option<Self> {
+        let header = content.get(0..HEADER_BYTES)?;
+        if !header.starts_with(MAGIC) {
             return None;
         }
-        let page_bytes = match place(BIG, content, 16, 2)? {
+        let page_bytes = match place(BIG, &header, 16, 2)? {
             1 => 65536,
             bytes => bytes,
         };
-        let usable = page_bytes.checked_sub(usize::from(*content.get(20)?))?;
+        let usable = page_bytes.checked_sub(usize::from(*header.get(20)?))?;
         (page_bytes.is_power_of_two() && page_bytes >= 512 && usable >= 480).then_some(Self {
             content,
             page_bytes,
@@ -55,7 +57,7 @@ impl<'a> Database<'a> {
         })
     }
 
-    fn page(&self, number: usize) -> Option<&'a [u8]> {
+    fn page(&self, number: usize) -> Option<Cow<'a, [u8]>> {
         let start = number.checked_sub(1)?.checked_mul(self.page_bytes)?;
         self.content.get(start..start.checked_add(self.page_bytes)?)
     }
@@ -82,19 +84,19 @@ impl<'a> Database<'a> {
             // The first page begins with the database's own header.
             let start = if number == 1 { HEADER_BYTES } else { 0 };
             let kind = *page.get(start).ok_or(DAMAGED)?;
-            let cells = place(BIG, page, start + 3, 2).ok_or(DAMAGED)?;
+            let cells = place(BIG, &page, start + 3, 2).ok_or(DAMAGED)?;
             let pointers = start + if kind == INTERIOR_TABLE { 12 } else { 8 };
-            let cell = |at: usize| place(BIG, page, pointers + 2 * at, 2);
+            let cell = |at: usize| place(BIG, &page, pointers + 2 * at, 2);
             match kind {
                 INTERIOR_TABLE => {
-                    visit(&mut todo, place(BIG, page, start + 8, 4))?;
+                    visit(&mut todo, place(BIG, &page, start + 8, 4))?;
                     for at in (0..cells).rev() {
-                        visit(&mut todo, cell(at).and_then(|cell| place(BIG, page, cell, 4)))?;
+                        visit(&mut todo, cell(at).and_then(|cell| place(BIG, &page, cell, 4)))?;
                     }
                 }
                 LEAF_TABLE => {
                     for at in 0..cells {
-                        let record = self.record(page, cell(at).ok_or(DAMAGED)?, allowance)?;
+                        let record = self.record(&page, cell(at).ok_or(DAMAGED)?, allowance)?;
                         give(&record)?;
                     }
                 }
@@ -116,7 +118,7 @@ impl<'a> Database<'a> {
         let mut next = if local < length { place(BIG, rest, local, 4) } else { None };
         while record.len() < length {
             let page = next.and_then(|number| self.page(number)).ok_or(DAMAGED)?;
-            next = place(BIG, page, 0, 4);
+            next = place(BIG, &page, 0, 4);
             let more = (self.usable - 4).min(length - record.len());
             record.extend_from_slice(page.get(4..4 + more).ok_or(DAMAGED)?);
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::packed::Packer;
 
 /// A header with these tags: each a tag, a type, a count, and its data.
 fn header(tags: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
@@ -24,6 +25,17 @@ fn bash() -> Vec<u8> {
         (1117, 8, 2, b"package.json\0README\0"),
         (1118, 8, 2, b"/usr/share/doc/\0/usr/lib/node_modules/a/\0"),
     ])
+}
+
+/// A database as it is read whole, which is as it is read packed.
+#[track_caller]
+fn both(reader: Reader, bytes: &[u8]) -> Database {
+    let whole = read(reader, &Content::from(bytes));
+    let mut packer = Packer::new(usize::MAX).unwrap();
+    packer.add(bytes).unwrap();
+    let packed = packer.finish().unwrap();
+    assert_eq!(read(reader, &Content::from(&packed)), whole);
+    whole
 }
 
 #[test]
@@ -63,9 +75,9 @@ fn a_source_package_is_named_by_its_file() {
 #[test]
 fn what_is_no_database_says_so_and_an_empty_one_nothing() {
     for (_, reader) in FORMS {
-        assert_eq!(read(reader, b"").problems, [""; 0]);
-        assert_eq!(read(reader, &[7; 9000]).problems.len(), 1);
-        assert_eq!(read(reader, b"SQLite format 3\0").problems.len(), 1);
+        assert_eq!(both(reader, b"").problems, [""; 0]);
+        assert_eq!(both(reader, &[7; 9000]).problems.len(), 1);
+        assert_eq!(both(reader, b"SQLite format 3\0").problems.len(), 1);
     }
     let journal: Database =
         serde_json::from_slice(&Rpm.condense(b"var/lib/rpm/rpmdb.sqlite-wal", vec![1])).unwrap();
@@ -95,7 +107,7 @@ fn ndb(blob_length: u32) -> Vec<u8> {
 #[test]
 fn slots_lead_to_packages_and_nowhere_else() {
     let read = |bytes: &[u8]| {
-        let database = read(ndb::blobs, bytes);
+        let database = both(ndb::blobs, bytes);
         (database.packages.len(), database.problems)
     };
     assert_eq!(read(&ndb(0)), (1, vec![]));
@@ -133,7 +145,7 @@ fn bdb(next: u32) -> Vec<u8> {
 #[test]
 fn overflow_pages_are_followed_and_end() {
     let read = |next| {
-        let database = read(bdb::blobs, &bdb(next));
+        let database = both(bdb::blobs, &bdb(next));
         (database.packages.len(), database.problems.len())
     };
     assert_eq!(read(0), (1, 0));
@@ -151,8 +163,8 @@ fn flipped_bytes_of_databases_do_no_harm() {
         {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0xff;
-            drop(read(reader, &flipped));
-            drop(read(reader, &flipped[..at]));
+            drop(both(reader, &flipped));
+            drop(both(reader, &flipped[..at]));
         }
     }
 }
@@ -192,7 +204,7 @@ fn items_that_point_at_the_same_pages_again_and_again_are_refused() {
             page[26 + 2 * item..28 + 2 * item].copy_from_slice(&at.to_le_bytes());
         }
         page[448..448 + value.len()].copy_from_slice(value);
-        read(bdb::blobs, &bytes).problems.pop()
+        both(bdb::blobs, &bytes).problems.pop()
     };
     let length = u8::try_from(bash().len() % 256).unwrap();
     let on_a_page_of_its_own = greedy(&[3, 0, 0, 0, 2, 0, 0, 0, length, u8::from(bash().len() > 255), 0, 0]);
@@ -208,7 +220,7 @@ fn items_that_point_at_the_same_pages_again_and_again_are_refused() {
         page[26 + 2 * item..28 + 2 * item].copy_from_slice(&at.to_le_bytes());
     }
     page[3000] = 1;
-    assert_eq!(read(bdb::blobs, &many_inline).problems.last().map(String::as_str), Some(what));
+    assert_eq!(both(bdb::blobs, &many_inline).problems.last().map(String::as_str), Some(what));
 }
 
 /// An SQLite database of two pages: the schema, which names the second as the root of the table, and that.
@@ -249,7 +261,7 @@ fn leaf(cells: u16) -> Vec<u8> {
 #[test]
 fn the_table_of_an_sqlite_database_is_walked_once() {
     let read = |root: &[u8]| {
-        let mut database = read(sqlite::blobs, &sqlite(root));
+        let mut database = both(sqlite::blobs, &sqlite(root));
         (database.packages.len(), database.problems.pop())
     };
     assert_eq!(read(&leaf(1)), (1, None));
@@ -262,7 +274,20 @@ fn the_table_of_an_sqlite_database_is_walked_once() {
     for at in (0..20).chain(100..110).chain(400..440).chain(512..whole.len()) {
         let mut flipped = whole.clone();
         flipped[at] ^= 0xff;
-        drop(super::read(sqlite::blobs, &flipped));
-        drop(super::read(sqlite::blobs, &flipped[..at]));
+        drop(both(sqlite::blobs, &flipped));
+        drop(both(sqlite::blobs, &flipped[..at]));
     }
+}
+
+#[test]
+fn a_header_larger_than_any_and_a_list_longer_than_any_are_refused() {
+    let mut allowance = Allowance::of(1 << 30);
+    assert!(allowance.take(HEADER_BYTES_MAX).is_ok());
+    assert!(allowance.take(HEADER_BYTES_MAX + 1).unwrap_err().contains("16777217 bytes"));
+    let many: Reader = |_, take| {
+        let name = [&b"a".repeat(1 << 20)[..], b"\0"].concat();
+        (0..20).try_for_each(|_| take(&header(&[(1000, 6, 1, &name)])))
+    };
+    let read = read(many, &Content::from(&b"x"[..]));
+    assert_eq!((read.packages.len(), read.problems.len()), (7, 1));
 }
