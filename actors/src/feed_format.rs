@@ -49,6 +49,11 @@ impl FeedFormat {
         formats::FORMATS.iter().map(|format| format.word).chain([Self::VEX])
     }
 
+    /// Whether its documents may be YAML.
+    pub(crate) fn reads_yaml(self) -> bool {
+        matches!(self, Self::Advisories(format) if format.reads_yaml())
+    }
+
     /// Bytes of one document at most.
     pub(crate) const fn document_bytes(self, limits: &Limits) -> usize {
         match self {

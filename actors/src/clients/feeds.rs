@@ -58,6 +58,8 @@ pub struct Limits {
     pub silence: Duration,
     /// Redirects followed.
     pub redirects: usize,
+    /// Whether files that end like YAML are documents.
+    pub yaml: bool,
     /// After this time a source of which mostly changes are read is read whole, to see what is gone.
     pub whole_every: Duration,
 }
@@ -73,6 +75,7 @@ impl Default for Limits {
             download_time: Duration::from_secs(30 * 60),
             silence: Duration::from_secs(30),
             redirects: 3,
+            yaml: false,
             whole_every: Duration::from_secs(24 * 3600),
         }
     }
@@ -82,8 +85,10 @@ impl Limits {
     /// The same, for documents of this format.
     #[must_use]
     pub fn of(&self, format: impl Into<FeedFormat>) -> Self {
-        let record_bytes = format.into().document_bytes(&self.records);
-        Self { records: advisory::Limits { record_bytes, ..self.records.clone() }, ..self.clone() }
+        let format = format.into();
+        let record_bytes = format.document_bytes(&self.records);
+        let records = advisory::Limits { record_bytes, ..self.records.clone() };
+        Self { records, yaml: format.reads_yaml(), ..self.clone() }
     }
 
     /// The same, for documents that are a catalogue each.

@@ -8,6 +8,7 @@ pub mod debian_tracker;
 pub mod osv;
 pub mod secdb;
 pub mod walk;
+mod yaml;
 
 use model::Problem;
 
@@ -34,6 +35,9 @@ pub enum Unreadable {
     /// It is not a JSON object.
     #[error("the record is not a JSON object: {0}")]
     NotJson(String),
+    /// It is not YAML, or such as is not read.
+    #[error("the document is not YAML that is read: {0}")]
+    NotYaml(String),
     /// It has no id that could name it.
     #[error("the record has no id")]
     NoId,
@@ -64,7 +68,7 @@ pub struct Format {
 /// Every format we read. The first is the usual one.
 pub const FORMATS: [Format; 4] = [
     Format { word: "osv", split: None, parse: osv::parse },
-    Format { word: "secdb", split: Some(secdb::split), parse: secdb::parse },
+    Format { word: secdb::WORD, split: Some(secdb::split), parse: secdb::parse },
     Format { word: "debian-tracker", split: Some(debian_tracker::split), parse: debian_tracker::parse },
     Format { word: "csaf-vex", split: None, parse: csaf::parse },
 ];
@@ -78,6 +82,11 @@ impl Format {
     /// Whether one document holds many records. Then its end must be seen to know which are gone.
     pub const fn splits(&self) -> bool {
         self.split.is_some()
+    }
+
+    /// Whether its documents may be YAML.
+    pub fn reads_yaml(&self) -> bool {
+        self.word == secdb::WORD
     }
 
     /// Bytes of one document at most.

@@ -75,7 +75,7 @@ impl Archive {
         if entry.is_dir() {
             return Ok(None);
         }
-        let (kind, packing) = match members::verdict(&place, entry.is_symlink()) {
+        let (kind, packing) = match members::verdict(&place, entry.is_symlink(), self.limits.yaml) {
             members::Verdict::Read(kind, packing) => (kind, packing),
             members::Verdict::Ignored(what) => return Ok(Some(Record::Ignored { place, what })),
             members::Verdict::NoRecord => return Ok(None),

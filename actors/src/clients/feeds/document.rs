@@ -16,8 +16,9 @@ pub(super) enum Kind {
     Lines,
 }
 
-/// What a file of this name holds, and how it is packed; `None` for one that is none of ours.
-pub(super) fn kind(name: &str) -> Option<(Kind, Option<Packing>)> {
+/// What a file of this name holds, and how it is packed; `None` for one that is none of ours. `yaml`: whether it may be one
+/// in YAML.
+pub(super) fn kind(name: &str, yaml: bool) -> Option<(Kind, Option<Packing>)> {
     let (name, packing) = if let Some(name) = name.strip_suffix(".gz") {
         (name, Some(Packing::Gzip))
     } else if let Some(name) = name.strip_suffix(".zst") {
@@ -25,7 +26,7 @@ pub(super) fn kind(name: &str) -> Option<(Kind, Option<Packing>)> {
     } else {
         (name, None)
     };
-    if name.ends_with(".json") {
+    if name.ends_with(".json") || yaml && (name.ends_with(".yaml") || name.ends_with(".yml")) {
         Some((Kind::Single, packing))
     } else if name.ends_with(".jsonl") || name.ends_with(".ndjson") {
         Some((Kind::Lines, packing))
@@ -112,8 +113,9 @@ mod tests {
             ("a.json.asc", None),
             ("a.tar.gz", None),
         ] {
-            assert_eq!(kind(name), expected, "{name}");
+            assert_eq!(kind(name, true), expected, "{name}");
         }
+        assert_eq!((kind("a.yaml.gz", true), kind("a.yml", false)), (Some((Kind::Single, gzip)), None));
         assert!(is_archive("a.tar.gz") && !is_archive("a.json.gz"));
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn open(place: String, file: File, limits: &Limits) -> Result<Records
 }
 
 fn plain(place: String, stream: Stream, allowed: u64, limits: &Limits) -> Result<Records, Error> {
-    if let Some((Kind::Lines, _)) = document::kind(&place) {
+    if let Some((Kind::Lines, _)) = document::kind(&place, limits.yaml) {
         return Ok(Box::new(Lines::new(place, stream, allowed, limits)));
     }
     let record: Record =

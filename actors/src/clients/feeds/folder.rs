@@ -1,4 +1,5 @@
-//! A folder of files: `*.json` holds one record, `*.jsonl` one in each line, each of them also packed.
+//! A folder of files: `*.json` holds one record, `*.jsonl` one in each line, each of them also packed; of formats that are
+//! YAML also `*.yaml` and `*.yml`.
 //!
 //! Files are read in the order of their names, one open at a time. Other files and sub-folders are
 //! not looked at.
@@ -28,7 +29,7 @@ impl Folder {
         let mut files = Vec::new();
         for entry in fs::read_dir(&path).map_err(Error::unreadable(&place))? {
             let file = entry.map_err(Error::unreadable(&place))?.path();
-            if document::kind(&name(&file)).is_none() || !file.is_file() {
+            if document::kind(&name(&file), limits.yaml).is_none() || !file.is_file() {
                 continue;
             }
             files.push(file);
@@ -59,7 +60,7 @@ impl Folder {
     /// A file's record; `None` for one of many.
     fn file(&mut self, path: &Path) -> Result<Option<Record>, Error> {
         let name = name(path);
-        let Some((kind, packing)) = document::kind(&name) else { return Ok(None) };
+        let Some((kind, packing)) = document::kind(&name, self.limits.yaml) else { return Ok(None) };
         let file = File::open(path).map_err(Error::unreadable(&name))?;
         let packed = file.metadata().map_err(Error::unreadable(&name))?.len();
         let (stream, allowed): (Stream, _) = match packing {

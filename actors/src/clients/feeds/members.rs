@@ -21,11 +21,11 @@ pub(super) enum Verdict {
     NoRecord,
 }
 
-/// By its name, and by whether it is a link.
-pub(super) fn verdict(name: &str, is_link: bool) -> Verdict {
+/// By its name, by whether it is a link, and by whether records may be in YAML.
+pub(super) fn verdict(name: &str, is_link: bool, yaml: bool) -> Verdict {
     let ignored = |what: &str| Verdict::Ignored(what.to_owned());
     let last = name.rsplit('/').next().unwrap_or(name);
-    let Some((kind, packing)) = document::kind(last) else {
+    let Some((kind, packing)) = document::kind(last, yaml) else {
         let nested = !is_link && document::is_archive(last);
         return if nested { ignored("an archive within an archive is not read") } else { Verdict::NoRecord };
     };
@@ -61,9 +61,9 @@ mod tests {
 
     #[test]
     fn members_are_read_by_their_names_and_never_followed_out() {
-        assert_eq!(verdict("a/GHSA-1.json", false), Verdict::Read(Kind::Single, None));
-        assert_eq!(verdict("a/GHSA-1.json.asc", false), Verdict::NoRecord);
-        assert_eq!(verdict("docs", true), Verdict::NoRecord);
+        assert_eq!(verdict("a/GHSA-1.json", false, false), Verdict::Read(Kind::Single, None));
+        assert_eq!(verdict("a/GHSA-1.json.asc", false, false), Verdict::NoRecord);
+        assert_eq!(verdict("docs", true, false), Verdict::NoRecord);
         for (name, is_link) in [
             ("../a.json", false),
             ("/etc/a.json", false),
@@ -72,7 +72,7 @@ mod tests {
             ("inner.tar.gz", false),
             (&format!("{}a.json", "a/".repeat(40)), false),
         ] {
-            assert!(matches!(verdict(name, is_link), Verdict::Ignored(_)), "{name}");
+            assert!(matches!(verdict(name, is_link, false), Verdict::Ignored(_)), "{name}");
         }
     }
 

@@ -122,7 +122,7 @@ impl Tarball {
         if !is_file && !matches!(header.kind, b'1' | b'2' | b'S') {
             return Ok(None);
         }
-        let (kind, packing) = match members::verdict(&header.name, !is_file) {
+        let (kind, packing) = match members::verdict(&header.name, !is_file, self.limits.yaml) {
             members::Verdict::Read(kind, packing) => (kind, packing),
             members::Verdict::Ignored(what) => return Ok(Some(Record::Ignored { place: header.name, what })),
             members::Verdict::NoRecord => return Ok(None),

@@ -1,6 +1,8 @@
 //! The security databases of Alpine and of those that follow it (Wolfi, Chainguard): which version of a package
 //! fixes which vulnerabilities.
 //!
+//! Alpine wrote its databases as YAML until 2020, and others still do; they are read as the JSON that they mean.
+//!
 //! A document speaks of one repository of one release, by packages. A record speaks of one vulnerability there:
 //! `{"distroversion":"v3.20","fixes":{"curl":"8.1.0-r0"},"id":"CVE-…","reponame":"main"}`. A package that names
 //! several versions for one vulnerability had to be fixed again: the highest counts. `0` is below all of them
@@ -16,9 +18,11 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use version::{Event, Scheme, Version};
 
-use super::{Parsed, Piece, Unreadable, at_most, short, walk};
+use super::{Parsed, Piece, Unreadable, at_most, short, walk, yaml};
 use crate::{Advisory, Affected, AffectedRange, Ecosystem, Limits, RangeKind, Targets};
 
+/// The format's word.
+pub(super) const WORD: &str = "secdb";
 /// The version of a package that was never affected.
 const NEVER: &str = "0";
 
@@ -56,6 +60,13 @@ pub fn split(
     limits: &Limits,
     take: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), Unreadable> {
+    let as_json;
+    let document = if yaml::is_yaml(document) {
+        as_json = yaml::to_json(document)?;
+        as_json.as_bytes()
+    } else {
+        document
+    };
     let mut database = Database { limits, place: Place::default(), fixes: None, facts: 0, wrong: Vec::new() };
     database.read(document).map_err(|error| Unreadable::NotJson(short(&error)))?;
     let Database { place, fixes, wrong, .. } = database;
@@ -124,6 +135,9 @@ impl Database<'_> {
 
     fn packages(&mut self, list: &str) -> Result<(), serde_json::Error> {
         self.fixes.get_or_insert_default();
+        if list.trim() == "null" {
+            return Ok(()); // As YAML writes a list that has nothing in it.
+        }
         walk::elements(list, &mut |at, entry| {
             self.entry(at, entry);
             self.facts <= self.limits.records

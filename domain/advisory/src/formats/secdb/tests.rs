@@ -136,3 +136,42 @@ proptest::proptest! {
         let _ = parse(text.as_bytes(), &Limits::default());
     }
 }
+
+#[test]
+fn a_database_in_yaml_says_what_it_says_in_json() {
+    let yaml = "---\ndistroversion: v3.20\nreponame: main\narchs:\n  - x86\npackages:\n  - pkg:\n      name: curl\n      \
+        secfixes:\n        8.1.0-r0:\n        - CVE-2023-1\n        0:\n          - CVE-2022-9\n  - pkg:\n      name: none\n";
+    let json = alpine(
+        r#"{"pkg":{"name":"curl","secfixes":{"8.1.0-r0":["CVE-2023-1"],"0":["CVE-2022-9"]}}},{"pkg":{"name":"none"}}"#,
+    );
+    let limits = Limits::default();
+    let read = pieces(yaml, &limits);
+    assert_eq!(read, pieces(&json, &limits));
+    assert_eq!(read.unwrap().len(), 2);
+    assert!(pieces("packages: *x", &limits).unwrap_err().contains("not YAML that is read"));
+}
+
+/// The databases as Alpine published them, where they lie beside the repository.
+#[test]
+fn every_real_database_in_yaml_is_read() {
+    let Ok(archive) = std::fs::File::open("../../../shared/data/native/alpine-secdb.tar.zst") else {
+        return println!("skipped: there is no ../shared/data beside the repository");
+    };
+    let mut archive = tar::Archive::new(zstd::Decoder::new(archive).unwrap());
+    let (mut databases, mut records) = (0, 0);
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.path().unwrap().extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        let pieces = pieces(&text, &Limits::default()).unwrap();
+        let wrong: Vec<_> = pieces.iter().filter(|piece| !piece.starts_with('{')).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        pieces.iter().for_each(|record| drop(read(record)));
+        databases += 1;
+        records += pieces.len();
+    }
+    assert!(databases > 15 && records > 1000, "{records} of {databases}");
+}
