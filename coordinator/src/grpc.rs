@@ -37,6 +37,8 @@ mod watch;
 use std::sync::Arc;
 
 use actors::blast_radius::BlastRadius;
+use actors::vex_hearing::VexHearing;
+use actors::{Deps, Recall};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -82,40 +84,45 @@ pub struct Door {
     /// The cluster this node is part of.
     pub cluster: ::cluster::Cluster,
     blast_radius: BlastRadius,
+    /// Hears what VEX says.
+    vex: VexHearing,
     /// Evaluates again what was evaluated before.
-    pub recall: actors::Recall,
+    pub recall: Recall,
     watches: Watches,
     submissions: Submissions,
     seals: Seals,
     blob_bytes_max: u64,
     /// Documents that are held in memory on their way in.
     attaching: Arc<Semaphore>,
+    /// Images whose statements are explained.
+    explaining: Arc<Semaphore>,
     phase: Receiver<Phase>,
 }
 
 impl Door {
-    /// Puts them together. Watches end when the node leaves.
+    /// Puts them together, with what answers questions on this node. Watches end when the node leaves.
     pub fn new(
         api: &Api,
         store: Store,
         objects: Objects,
         cluster: ::cluster::Cluster,
-        blast_radius: BlastRadius,
-        recall: actors::Recall,
+        deps: &Deps,
         phase: &Receiver<Phase>,
     ) -> Self {
         Self {
-            blast_radius,
+            blast_radius: BlastRadius::of_node(deps),
+            vex: deps.vex().clone(),
+            recall: Recall::new(deps),
             watches: Watches::start(store.clone(), api.watches_max, phase.clone()),
             submissions: Submissions::start(store.clone()),
             seals: Seals::new(api.signing_key),
             blob_bytes_max: api.blob_bytes_max,
             attaching: Arc::new(Semaphore::new(vex::ATTACHING_MAX)),
+            explaining: Arc::new(Semaphore::new(vex::EXPLAINING_MAX)),
             phase: phase.clone(),
             store,
             objects,
             cluster,
-            recall,
         }
     }
 }

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::blast_radius::BlastRadius;
-use actors::{Deps, NodeActors, Recall, StoreAuthority};
+use actors::{Deps, NodeActors, StoreAuthority};
 use anyhow::{Context as _, Result};
 use axum::Router;
 use cluster::{Cluster, Exit};
@@ -95,9 +94,8 @@ impl Node {
         let actors = actors::spawn_node_actors(&deps, &cluster).await.context("cannot start the actors")?;
 
         let (phase, phases) = watch::channel(Phase::Serving);
-        let (radius, recall) = (BlastRadius::of_node(&deps), Recall::new(&deps));
         let (rows, blobs, ring) = (store.clone(), objects.clone(), cluster.clone());
-        let door = Door::new(&config.api, rows, blobs, ring, radius, recall, &phases);
+        let door = Door::new(&config.api, rows, blobs, ring, &deps, &phases);
         let events = http::events(&config.webhooks, &store, cluster.windows());
         let server = serve(&config.api, listener, door, events, &phases)?;
         tokio::spawn(gauges::keep(store.clone(), cluster.clone(), phases));

@@ -25,5 +25,6 @@ mod tenants;
 mod trust;
 mod verdicts;
 mod vex;
+mod vex_api;
 mod watch;
 mod webhooks;

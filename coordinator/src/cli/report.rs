@@ -402,7 +402,7 @@ impl Report {
         }
         let held = if held > 0 { format!(", {held} held for a person to decide") } else { String::new() };
         let number = count(u64::try_from(suppressed).unwrap_or_default(), "finding");
-        let head = format!("{number} suppressed by VEX{held}");
+        let head = format!("{number} suppressed by VEX{held}: see starling vex explain");
         let line = |finding: &Finding| {
             let Finding { vulnerability, package, version, .. } = finding;
             let why = finding.vex.as_ref().and_then(vex_word).map(|word| report::said(&word));
@@ -786,7 +786,7 @@ mod tests {
             report.show(&mut screen, format, "app", show_suppressed).unwrap();
             page.text()
         };
-        let head = "1 finding suppressed by VEX\n";
+        let head = "1 finding suppressed by VEX: see starling vex explain\n";
         let why = "  CVE-2 axios 0.21.0: not_affected (vulnerable_code_not_present), says acme in doc-1\n";
         let plain = shown(ResultFormat::Table, false);
         assert!(plain.contains(head) && !plain.contains("CVE-2"), "{plain}");

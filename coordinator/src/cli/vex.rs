@@ -2,6 +2,7 @@
 
 mod attach;
 mod documents;
+mod explain;
 mod test;
 mod told;
 
@@ -58,6 +59,9 @@ pub(super) enum Vex {
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
     },
+    /// Say for each statement that concerns an image on the server what it has effect on, and if on nothing, why
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Explain),
 }
 
 impl Vex {
@@ -82,6 +86,7 @@ impl Vex {
             Self::Detach { document, reason } => {
                 documents::detach(&server()?, screen, document, reason).await
             }
+            Self::Explain(explain) => explain.run(&server()?, screen).await,
         }
         .map(|()| Exit::Ok)
     }

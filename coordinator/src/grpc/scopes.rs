@@ -129,6 +129,7 @@ const TABLE: &[(&str, &[Scope])] = &[
     ("starling.vex.v1.VexService/GetDocument", &[VexRead, OpsRead]),
     ("starling.vex.v1.VexService/ListDocuments", &[VexRead, OpsRead]),
     ("starling.vex.v1.VexService/DetachDocument", &[VexWrite, OpsVex]),
+    ("starling.vex.v1.VexService/ExplainVex", &[VexRead]),
     ("starling.issuer.v1.IssuerService/CreateIssuer", &[VexWrite, OpsVex]),
     ("starling.issuer.v1.IssuerService/UpdateIssuer", &[VexWrite, OpsVex]),
     ("starling.issuer.v1.IssuerService/GetIssuer", &[VexRead, OpsRead]),

@@ -1,5 +1,6 @@
-//! VexService: documents that people attach, listed, and taken back.
+//! VexService: documents that people attach, and what all documents come to in an image.
 
+mod explain;
 mod messages;
 mod upload;
 
@@ -10,7 +11,8 @@ use proto_api::common::v1::ErrorReason;
 use proto_api::vex::v1::vex_service_server::VexService;
 use proto_api::vex::v1::{
     AttachDocumentRequest, AttachDocumentResponse, DetachDocumentRequest, DetachDocumentResponse,
-    GetDocumentRequest, GetDocumentResponse, ListDocumentsRequest, ListDocumentsResponse,
+    ExplainVexRequest, ExplainVexResponse, GetDocumentRequest, GetDocumentResponse, ListDocumentsRequest,
+    ListDocumentsResponse,
 };
 use store::TenantTx;
 use store::vex::{self, Attached, Filter};
@@ -24,6 +26,7 @@ use super::idempotent::{Asked, once};
 use super::images::image_digest;
 use super::paging::Page;
 use super::sealed::{BadSeal, Binding};
+pub(super) use explain::EXPLAINING_MAX;
 use messages::document;
 
 /// The service.
@@ -76,6 +79,14 @@ impl VexService for Vex {
         let answer =
             once(&self.0.store, asked, request, async || self.detach(&caller, request).await).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn explain_vex(
+        &self,
+        request: Request<ExplainVexRequest>,
+    ) -> Result<Response<ExplainVexResponse>, Status> {
+        let caller = caller_of(&request)?;
+        Ok(Response::new(self.explain(&caller, request.get_ref()).await?))
     }
 }
 
