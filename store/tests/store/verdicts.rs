@@ -313,3 +313,33 @@ async fn whatever_is_saved_versions_rise_by_one_and_snapshots_never_fall(owner: 
         assert_eq!((&kept, findings_digest(&kept)), (found, verdict.findings_digest.clone()));
     }
 }
+
+#[sqlx::test]
+async fn what_is_suppressed_is_kept_and_not_counted(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    let image = scene.scanned("x").await;
+    let word = |held| model::VexWord {
+        status: model::VexStatus::NotAffected,
+        held,
+        justification: None,
+        detail: None,
+        issuer: "us".to_owned(),
+        document: "d".to_owned(),
+        statement: "s".to_owned(),
+        score: 1,
+    };
+    let found = [
+        Finding { vex: Some(word(false)), ..finding(0) },
+        Finding { vex: Some(word(true)), ..finding(1) },
+        finding(2),
+    ];
+    assert_eq!(scene.follow(&image, 5, &found).await, SavedVerdict { version: 2, changed: true });
+    let mut tx = scene.world.store.tenant(scene.tenant).await.unwrap();
+    let last = verdicts::last(&mut tx, &image).await.unwrap().unwrap();
+    let counted: u32 = last.counts.iter().map(|(_, count)| count).sum();
+    assert_eq!((counted, last.suppressed), (2, 1), "what is held is not suppressed");
+    assert_eq!(findings::all(&mut tx, &image, 2).await.unwrap(), found);
+    let kept = "select count(*) from scanner.fact where suppressed and vulnerability = 'CVE-2024-0000'";
+    assert_eq!(scene.world.number(kept).await, 1);
+    assert_eq!(scene.world.number("select count(*) from scanner.fact where suppressed").await, 1);
+}

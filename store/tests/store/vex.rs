@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use store::aoc::{self, Rule};
 use store::feeds::{self, Kind, NewFeed};
 use store::vex::{self, Attached, Attaching, Filter, Source, SourceOrigin, Stretch};
-use store::{Error, Fence};
+use store::{Error, Fence, deltas};
 use uuid::Uuid;
 
 use crate::feeds::batch;
@@ -374,6 +374,9 @@ async fn a_feed_of_vex_takes_in_vex_and_stays_one(owner: PgPool) {
     assert_eq!(world.number("select count(*) from vex.published").await, 2);
     assert_eq!(world.number("select count(*) from vuln.observation").await, 3);
     assert_eq!(world.number("select count(*) from vuln.difference").await, 0, "VEX is no advisory");
+    let all = deltas::Stretch { after: SnapshotId(0), until: SnapshotId(9), feed: None };
+    let mut tx = world.store.fleet().await.unwrap();
+    assert_eq!(deltas::between(&mut tx, all, None, 10).await.unwrap(), []);
 }
 
 #[sqlx::test]
@@ -529,4 +532,20 @@ async fn nothing_of_vex_can_be_changed_by_the_application_nor_by_the_owner(owner
             assert!(message.contains("are append-only"), "{statement}: {message}");
         }
     }
+}
+
+#[sqlx::test]
+async fn a_feed_that_says_again_what_it_said_before_is_heard_anew(owner: PgPool) {
+    let publisher = Publisher::new(owner).await;
+    let world = &publisher.world;
+    let tenant = world.tenant("a").await;
+    let (first, second) = (document("d", "1", &["CVE-1"]), document("d", "2", &["CVE-2"]));
+    for listed in [&first, &second, &first] {
+        publisher.publish(&[("d", listed)]).await;
+    }
+    assert_eq!(concerns(world, 2, 3).await, [(3, None, 0, names(&["CVE-1", "CVE-2"]))]);
+    assert_eq!(texts(world, tenant, &["CVE-1", "CVE-2"], 3).await, [first.as_str()]);
+    let taken_in = async |at| about(world, tenant, &["CVE-1"], at).await[0].taken_in;
+    assert!(taken_in(3).await > taken_in(1).await, "it is judged as of when it came again");
+    assert_eq!(publisher.publish(&[("d", &first)]).await, 0, "what stays as it is makes no snapshot");
 }
