@@ -1,5 +1,5 @@
-//! `kill -9` of the node that schedules, while it chooses images and while it asks for them: the next one goes on, no
-//! image is missing and none counts twice.
+//! `kill -9` of the node that schedules, while it chooses images and while it asks for them, and of one that evaluates an
+//! image again: the next one goes on, no image is missing and none counts twice.
 
 use proto_api::run::v1::{CreateRunRequest, ListRunImagesRequest, RunImageState, RunState, Selector};
 use tests::clients::{SOON, request_id};
@@ -12,11 +12,12 @@ const PACKAGES: [&str; 6] =
     ["starling-a", "starling-b", "starling-c", "starling-d", "starling-e", "starling-f"];
 
 #[tokio::test]
-async fn a_run_outlives_the_node_that_schedules_it() {
+async fn a_run_outlives_the_nodes_that_schedule_and_evaluate() {
     let _alone = alone().await;
     let mut cluster = TestCluster::start(Settings::default()).await;
     let fleet = Fleet::scanned(&cluster, "killed", &PACKAGES).await;
-    for (round, point) in [Point::SchedulerMidPlan, Point::SchedulerMidDispatch].into_iter().enumerate() {
+    let points = [Point::SchedulerMidPlan, Point::SchedulerMidDispatch, Point::ImageBeforeSave];
+    for (round, point) in points.into_iter().enumerate() {
         // One more finding for every image but the first, by a change of the feed.
         for package in &PACKAGES[1..] {
             let id = format!("STARLING-2026-{}{}", round + 3, &package[9..]);
