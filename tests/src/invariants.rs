@@ -72,12 +72,12 @@ pub const ALWAYS: [Invariant; 14] = [
          where snapshot_id < snapshot_before or revision < revision_before",
     ),
     (
-        "every verdict keeps its findings: as many as it counts, and with the digest it names",
+        "every verdict keeps its findings: as many as it counts and suppresses, and with the digest it names",
         "select concat_ws(' ', v.image_digest, v.version, count(f.fact_id)) from scanner.verdict v
          left join lateral unnest(v.facts) with ordinality u(fact_id, place) on true
          left join scanner.fact f on (f.tenant_id, f.fact_id) = (v.tenant_id, u.fact_id)
          group by v.tenant_id, v.image_digest, v.version
-         having count(f.fact_id) <> (select sum(n) from unnest(v.counts) n)
+         having count(f.fact_id) <> (select sum(n) from unnest(v.counts) n) + v.suppressed
              or v.findings_digest <> 'sha256:' || encode(sha256(
                  '['::bytea || coalesce(string_agg(f.document, ','::bytea order by u.place), '') || ']'::bytea), 'hex')",
     ),
