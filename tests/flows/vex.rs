@@ -7,6 +7,7 @@ use model::{ImageDigest, TenantId};
 use proto_api::feed::v1::{CreateFeedRequest, RefreshFeedRequest};
 use proto_api::run::v1::{Run, RunState};
 use serde_json::{Value, json};
+use store::issuers::NewIssuerChange;
 use store::vex::Attaching;
 use tests::clients::{SOON, request_id};
 use tests::fleet::Fleet;
@@ -14,6 +15,7 @@ use tests::{Cli, FeedFolder, Settings, TestCluster, eventually_ok};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
+use vex::trust::{IssuerChangeKind, Tier};
 
 const HUB: &str = "hub";
 
@@ -268,5 +270,40 @@ async fn what_is_attached_counts_for_its_images_until_it_is_taken_back() {
     assert_eq!(scene.suppressed("starling-a").await, (0, 1));
     scene.is_recalled("starling-a", &suppressed, 2).await;
     scene.is_recalled("starling-a", &now(), 5).await;
+    scene.deltas_equal_a_full_match().await;
+}
+
+#[tokio::test]
+async fn whom_a_tenant_does_not_trust_is_not_heard_there() {
+    let scene = Scene::new(&["starling-a", "starling-b"]).await;
+    let tenant = TenantId::from_uuid(scene.fleet.tenant.id());
+    let store = scene.cluster.store(2).await;
+    scene.publish("a.json", &document("d/a", 1, "STARLING-2026-1000", "not_affected", "starling-a"));
+    scene.create_hub().await;
+    assert_eq!(scene.suppressed("starling-a").await, (1, 1));
+    let b = scene.fleet.evaluated(&scene.cluster, "starling-b").await;
+
+    let change = async |kind: IssuerChangeKind| {
+        let (by, reason) = ("jo".to_owned(), "a doubt".to_owned());
+        let change = NewIssuerChange { issuer: "acme".to_owned(), kind, by, reason };
+        let mut tx = store.tenant(tenant).await.unwrap();
+        store::issuers::change(&mut tx, &change).await.unwrap();
+        tx.commit().await.unwrap();
+        scene.at_rest().await
+    };
+    let (name, authors, tier) = ("Acme".to_owned(), vec!["acme".to_owned()], Tier::Untrusted);
+    let run = change(IssuerChangeKind::Created { name, authors, tier }).await;
+    assert_eq!(run.counts.unwrap().images, 1, "what its documents speak of, and no other: {run:?}");
+    assert_eq!(scene.suppressed("starling-a").await, (0, 1));
+    let told = scene.history("starling-a").await;
+    assert_eq!(told[0], (words(&["vex"]), words(&["d/a"]), words(&["unsuppressed"])));
+    let distrusted = now();
+
+    change(IssuerChangeKind::Changed { name: None, authors: None, tier: Some(Tier::Second) }).await;
+    assert_eq!(scene.suppressed("starling-a").await, (1, 1));
+    assert_eq!(scene.history("starling-a").await[0].2, words(&["suppressed"]));
+    assert_eq!(scene.fleet.evaluated(&scene.cluster, "starling-b").await, b);
+    scene.is_recalled("starling-a", &distrusted, 3).await;
+    scene.is_recalled("starling-a", &now(), 4).await;
     scene.deltas_equal_a_full_match().await;
 }
