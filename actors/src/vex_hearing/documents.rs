@@ -205,7 +205,8 @@ mod tests {
         let text = document("a");
         assert_eq!(documents.take_in(&source(&text), text.as_bytes()).documents.len(), 1);
         assert!(documents.held(&source(&text)).is_none());
-        assert_eq!((documents.lock().bytes, documents.lock().order.len()), (0, 0));
+        let held = documents.lock();
+        assert_eq!((held.bytes, held.order.len()), (0, 0));
     }
 
     #[test]
