@@ -43,7 +43,8 @@ impl Feed {
             Task::Import(bundle) => self.import(feed, refresh, bundle).await,
             Task::Unregister => {
                 // Of one that keeps no past, what it says now is all there is.
-                let cleared = self.clear_catalogue(refresh).await?;
+                let keeps_no_past = refresh.kind == feeds::Kind::Enrichment;
+                let cleared = if keeps_no_past { self.clear_catalogue(refresh).await? } else { 0 };
                 let mut finished = feeds::finish(&self.store, refresh, None, Some(&[])).await?;
                 finished.removed += cleared;
                 Ok(Done { counts: Counts::default(), unreadable: 0, finished })
