@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use advisory::{Advisory, Ecosystem};
-use model::{Component, Distro, Location, PackageKind, Purl, Sbom, SourcePackage};
+use model::{Component, Distro, Location, PackageKind, Sbom, SourcePackage};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -101,7 +101,7 @@ fn world(
     shuffle(&mut packages, rng);
     let components = packages.into_iter().flat_map(|(name, versions)| {
         let versions: BTreeSet<String> = versions.into_iter().collect();
-        versions.into_iter().map(move |version| component(kind, &name, &version)).collect::<Vec<_>>()
+        versions.into_iter().filter_map(move |version| component(kind, &name, &version)).collect::<Vec<_>>()
     });
     components.collect()
 }
@@ -123,12 +123,13 @@ fn made_version(kind: PackageKind, rng: &mut StdRng) -> String {
     }
 }
 
-fn component(kind: PackageKind, name: &str, version: &str) -> Component {
+/// `None` where the two give no package URL.
+fn component(kind: PackageKind, name: &str, version: &str) -> Option<Component> {
     let place = format!("pkg:{}/{}@{}", kind.as_str(), name.replace('@', "%40"), version.replace(':', "%3A"));
     let source = matches!(kind, PackageKind::Deb | PackageKind::Apk)
         .then(|| SourcePackage { name: name.to_owned(), version: version.to_owned() });
-    Component {
-        purl: Purl::from_canonical(place),
+    Some(Component {
+        purl: inventory::purl::parse(&place).ok()?,
         kind,
         name: name.to_owned(),
         version: version.to_owned(),
@@ -136,7 +137,7 @@ fn component(kind: PackageKind, name: &str, version: &str) -> Component {
         source,
         owner: None,
         locations: vec![Location { layer: 0, path: format!("usr/share/{name}/metadata.json") }],
-    }
+    })
 }
 
 /// Of each package at most one version.

@@ -353,6 +353,9 @@ async fn change(
     let new = u64::try_from(cluster.truth().number(verdicts).await - had)?;
     let each = durable * 1000.0 / new.max(1) as f64;
     println!("| {count} | {planned:.2} | {durable:.2} | {each:.2} | {new} |");
-    anyhow::ensure!(new == count, "{new} new verdicts for {count} touched images");
+    let run = "select state || ': ' || images || ' images, ' || evaluated || ' evaluated, ' || changed || ' changed, '
+                      || failed || ' failed, ' || coalesce((select min(reason) || ' … ' || max(reason) from scheduler.run_image i where i.run_id = r.run_id), '') from scheduler.run r order by run_id desc limit 1";
+    let run = cluster.truth().texts(run).await;
+    anyhow::ensure!(new == count, "{new} new verdicts for {count} touched images; the last run {run:?}");
     Ok(each)
 }
