@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::evaluations::Before;
+use crate::row::text;
 
 /// Findings for `scanner.keep_facts`, in canonical order: each by its place in the verdict before where that had the
 /// very same, else by itself.
@@ -37,11 +38,6 @@ fn row(finding: &Finding, document: Vec<u8>) -> Value {
 /// Whether it need not be looked at, by what is said of it.
 pub(crate) fn is_suppressed(finding: &Finding) -> bool {
     finding.vex.as_ref().is_some_and(VexWord::suppresses)
-}
-
-/// PostgreSQL's text holds every character but NUL, which hostile package files may hold too.
-fn text(foreign: &str) -> String {
-    foreign.replace('\0', "\u{fffd}")
 }
 
 /// A finding by its document.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::feed_control::{By, ring};
 use crate::feeds::{self, Refresh};
-use crate::row::{number, parse};
+use crate::row::{number, parse, text};
 use crate::{Error, Fence, FleetTx, Store};
 
 /// Bytes that somebody brought for a feed.
@@ -136,7 +136,7 @@ pub async fn give_up(store: &Store, refresh: &Refresh, order: &Order, why: &str)
          where feed_id = $1 and order_id = $2 and ended_at is null",
         refresh.feed.as_str(),
         order.id,
-        why.replace('\0', "\u{fffd}"),
+        text(why),
     )
     .execute(tx.conn())
     .await?;

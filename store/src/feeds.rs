@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use crate::deltas::Arrival;
 use crate::feed_control::{Fault, State};
 use crate::feed_orders::{self, Order, Task};
-use crate::row::{number, parse, word};
+use crate::row::{number, parse, text, word};
 use crate::vex::published;
 use crate::{Error, Fence, FleetTx, Store, deltas, outbox, quarantine};
 
@@ -520,7 +520,7 @@ pub async fn quarantine(store: &Store, refresh: &Refresh, records: &[Unreadable]
     let entries: Vec<String> =
         records.iter().map(|r| r.entry.chars().take(quarantine::ENTRY_CHARS).collect()).collect();
     let digests: Vec<String> = records.iter().map(|r| Digest::of(&r.document).as_str().to_owned()).collect();
-    let reasons: Vec<String> = records.iter().map(|r| r.reason.replace('\0', "\u{fffd}")).collect();
+    let reasons: Vec<String> = records.iter().map(|r| text(&r.reason)).collect();
     let documents: Vec<&[u8]> =
         records.iter().map(|r| &r.document[..r.document.len().min(BEGINNING)]).collect();
     let mut tx = open(store, refresh).await?;
@@ -692,7 +692,7 @@ pub async fn failed(store: &Store, refresh: &Refresh, fault: Fault, reason: &str
                     + least(interval_s, 10 * 2 ^ least(failures, 16)) * interval '1 s' * (0.5 + random())
          where feed_id = $1 and refresh = $3",
         refresh.feed.as_str(),
-        reason.replace('\0', "\u{fffd}"),
+        text(reason),
         refresh.number,
         fault.as_str(),
     )

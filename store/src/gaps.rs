@@ -4,12 +4,10 @@ use model::{Gap, GapKind};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::row::word;
+use crate::row::{text, word};
 
 /// Gaps as the column holds them.
 pub(crate) fn rows(gaps: &[Gap]) -> Value {
-    // PostgreSQL's text holds every character but NUL.
-    let text = |foreign: &str| foreign.replace('\0', "\u{fffd}");
     gaps.iter().map(|Gap { kind, place, what }| json!([kind.as_str(), text(place), text(what)])).collect()
 }
 

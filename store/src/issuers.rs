@@ -11,6 +11,7 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::row::text;
 use crate::vex::next_snapshot;
 use crate::{Error, TenantTx};
 
@@ -94,8 +95,8 @@ pub async fn change(tx: &mut TenantTx, change: &NewIssuerChange) -> Result<Snaps
         change.issuer,
         change_now.kind.as_str(),
         body::write(&change_now.kind),
-        change.by.replace('\0', "\u{fffd}"),
-        change.reason.replace('\0', "\u{fffd}"),
+        text(&change.by),
+        text(&change.reason),
         now,
     )
     .execute(tx.conn())

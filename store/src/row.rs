@@ -29,6 +29,11 @@ where
     T::try_from(value).map_err(|e| Error::Corrupt { table, source: Box::new(e) })
 }
 
+/// Foreign text as a column takes it: PostgreSQL's holds every character but NUL, which hostile files may hold too.
+pub(crate) fn text(foreign: &str) -> String {
+    foreign.replace('\0', "\u{fffd}")
+}
+
 /// Lanes are stored by their place in `Lane::ALL`, so that rows sort by urgency.
 pub(crate) const fn lane_index(lane: Lane) -> i16 {
     lane as i16

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::facts::finding;
-use crate::row::{number, parse, word};
+use crate::row::{number, parse, text, word};
 use crate::{Error, TenantTx, gaps};
 
 /// A verdict on an image. Append-only.
@@ -179,11 +179,6 @@ pub(crate) fn cause_row(cause: &Cause) -> Value {
         "documents": cause.documents.iter().map(document).collect::<Vec<_>>(),
         "more_documents": cause.more_documents,
     })
-}
-
-/// PostgreSQL's text holds every character but NUL.
-fn text(foreign: &str) -> String {
-    foreign.replace('\0', "\u{fffd}")
 }
 
 fn read_cause(stored: &Value) -> Result<Cause, Error> {

@@ -13,7 +13,7 @@ use model::{Digest, ImageDigest, Lane, SnapshotId, TenantId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::row::{lane_index, number, parse, word};
+use crate::row::{lane_index, number, parse, text, word};
 use crate::{Error, TenantTx};
 
 pub use about::{Source, SourceOrigin, about, all_for, bytes, is_any};
@@ -23,8 +23,8 @@ pub use concerns::{Changes, Concern, Place, Stretch, changes, concerns};
 pub const CONTENT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a signature beside it.
 pub const SIGNATURE_BYTES_MAX: usize = 64 << 10;
-/// Images that one document is attached to.
-pub const IMAGES_MAX: usize = 1_000;
+/// Images that one document is attached to, at most.
+pub const IMAGES_MAX: usize = 100;
 /// Documents that a tenant has attached at once.
 pub const ATTACHED_MAX: usize = 10_000;
 
@@ -408,9 +408,4 @@ fn images(stored: &[String]) -> Result<Vec<ImageDigest>, Error> {
 
 fn count(of: u32) -> i32 {
     i32::try_from(of).unwrap_or(i32::MAX)
-}
-
-/// PostgreSQL's text holds every character but NUL.
-fn text(foreign: &str) -> String {
-    foreign.replace('\0', "\u{fffd}")
 }

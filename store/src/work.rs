@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::images::{self, Layer};
 use crate::impact;
-use crate::row::{lane, number, parse};
+use crate::row::{lane, number, parse, text};
 use crate::{Error, Store, TenantTx};
 
 /// A claim on work: its holder's proof in all that follows.
@@ -240,7 +240,7 @@ pub async fn fail(store: &Store, hold: &Hold, failure: &Failure) -> Result<Faile
         hold.holder_gen,
         attempt(hold),
         permanent,
-        reason.replace('\0', "\u{fffd}"),
+        text(&reason),
         Uuid::now_v7(),
     )
     .fetch_one(tx.conn())

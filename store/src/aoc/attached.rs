@@ -5,6 +5,7 @@ use model::{Digest, SnapshotId};
 use uuid::Uuid;
 
 use super::{Checked, Rule, Violation};
+use crate::row::text;
 use crate::vex::Words;
 use crate::{Error, Store};
 
@@ -87,7 +88,7 @@ impl Row {
             violated(Rule::Snapshots, "its snapshot is not there, or a feed's".to_owned());
         }
         let Some(summary) = read(&self.content, self.is_signed_beside, violated) else { return };
-        if summary.id.replace('\0', "\u{fffd}") != self.document_id {
+        if text(&summary.id) != self.document_id {
             violated(Rule::Content, format!("it is the document {}", summary.id));
         }
         if summary.is_signed != self.is_signed {
