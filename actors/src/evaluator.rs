@@ -21,16 +21,16 @@ pub(crate) struct Evaluator {
 }
 
 /// What is evaluated.
-#[derive(Debug)]
-pub(crate) struct Asked {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
     /// Whose image.
-    pub(crate) tenant: TenantId,
+    pub tenant: TenantId,
     /// Which image.
-    pub(crate) image: ImageDigest,
+    pub image: ImageDigest,
     /// What the image was called up to this revision of it counts.
-    pub(crate) revision: i64,
+    pub revision: i64,
     /// Its SBOM as stored.
-    pub(crate) sbom: Vec<u8>,
+    pub sbom: Vec<u8>,
 }
 
 /// What came of it.

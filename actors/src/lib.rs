@@ -47,9 +47,10 @@ use store::Fence;
 
 pub use authority::StoreAuthority;
 pub use config::{Config, Deps};
+pub use evaluator::Asked;
 pub use feed_format::FeedFormat;
 pub use node::{NodeActors, spawn_node_actors};
-pub use recall::{Recall, RecallError, Recalled};
+pub use recall::{Recall, RecallError};
 pub use sweeper::SweepTiming;
 
 /// A factory for each kind of entity.

@@ -1,7 +1,7 @@
 //! What was known: an SBOM evaluated once more, with the advisories and the VEX of a snapshot of before.
 
 use evaluation::{Explanation, Index};
-use model::{Digest, ImageDigest, Sbom, SnapshotId, TenantId};
+use model::{Digest, Sbom, SnapshotId};
 
 use crate::Deps;
 use crate::evaluator::{Asked, Evaluated, Evaluator, EvaluatorError};
@@ -13,19 +13,6 @@ use crate::vex_hearing::HearingError;
 pub struct Recall {
     indexes: IndexCache,
     evaluator: Evaluator,
-}
-
-/// What is evaluated again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recalled {
-    /// Whose image.
-    pub tenant: TenantId,
-    /// Which image.
-    pub image: ImageDigest,
-    /// The image's revision of that time.
-    pub revision: i64,
-    /// The SBOM of that time, as stored.
-    pub sbom: Vec<u8>,
 }
 
 /// Why it could not be evaluated.
@@ -55,14 +42,8 @@ impl Recall {
     ///
     /// # Errors
     /// When what was known then cannot be had now.
-    pub async fn findings_digest(
-        &self,
-        recalled: Recalled,
-        snapshot: SnapshotId,
-    ) -> Result<Digest, RecallError> {
+    pub async fn findings_digest(&self, asked: Asked, snapshot: SnapshotId) -> Result<Digest, RecallError> {
         let then = self.indexes.at(snapshot).await?;
-        let Recalled { tenant, image, revision, sbom } = recalled;
-        let asked = Asked { tenant, image, revision, sbom };
         let digest = |found: Evaluated| evaluation::findings_digest(&found.evaluation.findings);
         let found = self.evaluator.evaluate(asked, then, true, digest).await;
         let found = found.map_err(|error| match error {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actors::index_cache::IndexError;
 use actors::metrics::RECALLS;
 use actors::vex_hearing::HearingError;
-use actors::{RecallError, Recalled};
+use actors::{Asked, RecallError};
 use evaluation::ChangeKind;
 use model::{Digest, ImageDigest, SnapshotId};
 use prost_types::Timestamp;
@@ -140,12 +140,12 @@ impl Verdicts {
         let then = verdicts::snapshot_at(&mut tx, time).await?.max(verdict.snapshot);
         tx.commit().await?;
         let (tenant, revision) = (caller.tenant, verdict.revision);
-        let recalled = Recalled { tenant, image: image.clone(), revision, sbom };
-        let found = self.evaluated(recalled.clone(), then).await?;
+        let asked = Asked { tenant, image: image.clone(), revision, sbom };
+        let found = self.evaluated(asked.clone(), then).await?;
         let agreement = if found == verdict.findings_digest {
             Agreement::Same
         } else if then > verdict.snapshot
-            && self.evaluated(recalled, verdict.snapshot).await? == verdict.findings_digest
+            && self.evaluated(asked, verdict.snapshot).await? == verdict.findings_digest
         {
             Agreement::Behind
         } else {
@@ -160,8 +160,8 @@ impl Verdicts {
         })
     }
 
-    async fn evaluated(&self, recalled: Recalled, snapshot: SnapshotId) -> Result<Digest, Refusal> {
-        self.0.recall.findings_digest(recalled, snapshot).await.map_err(of_recall)
+    async fn evaluated(&self, asked: Asked, snapshot: SnapshotId) -> Result<Digest, Refusal> {
+        self.0.recall.findings_digest(asked, snapshot).await.map_err(of_recall)
     }
 }
 
