@@ -8,6 +8,7 @@ mod advisories;
 mod alone;
 mod aoc;
 mod blast_radius;
+mod bounded;
 mod cluster;
 mod exit_map;
 mod explain;

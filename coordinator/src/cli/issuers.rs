@@ -1,7 +1,5 @@
 //! `starling issuers`: whose VEX is heard, how far it is trusted, and by which keys.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -14,6 +12,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::bounded::bytes_of;
 use super::failure::{Exit, Failure};
 use super::json::{SCHEMA_VERSION, value};
 use super::list::{self, Format, Gathered, Limit, Output};
@@ -331,7 +330,7 @@ async fn create(
             .next("add --tier tier-0, tier-1, tier-2 or untrusted")
     })?;
     // A key that cannot be read makes no issuer.
-    keys.iter().try_for_each(|file| bytes_of(file).map(drop))?;
+    keys.iter().try_for_each(|file| bytes_of(file, KEY_BYTES_MAX, Exit::Usage).map(drop))?;
     let request = CreateIssuerRequest {
         request_id: request_id(),
         issuer_id: named.issuer.clone(),
@@ -383,25 +382,13 @@ async fn add_key(
     let request = AddKeyRequest {
         request_id: request_id(),
         issuer_id: named.issuer.clone(),
-        key: bytes_of(file)?,
+        key: bytes_of(file, KEY_BYTES_MAX, Exit::Usage)?,
         replaces,
         reason: named.reason.clone(),
     };
     let answer = call(request, async |request| server.issuers().add_key(request).await).await?;
     screen.say(format!("{} signs with it from snapshot {} on", named.issuer, answer.snapshot));
     screen.data(answer.key_id)
-}
-
-fn bytes_of(file: &Path) -> Result<Vec<u8>, Failure> {
-    let failed =
-        |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("{}: {why}", file.display()));
-    let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(|error| failed(&error))?;
-    opened.take(KEY_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    if bytes.len() > KEY_BYTES_MAX {
-        return Err(failed(&"it is too long for a key"));
-    }
-    Ok(bytes)
 }
 
 /// What is done with others, after a change where one is asked for.

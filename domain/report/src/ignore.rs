@@ -17,7 +17,7 @@ use serde::Deserialize;
 use time::Date;
 
 /// The longest file that is read, in bytes.
-pub const FILE_BYTES: u64 = 1 << 20;
+pub const FILE_BYTES: usize = 1 << 20;
 
 /// What is wrong with a file of rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use minijinja::{AutoEscape, Environment};
 use serde_json::Value;
 
 /// The longest template that is read, in bytes.
-pub const TEMPLATE_BYTES: u64 = 1 << 20;
+pub const TEMPLATE_BYTES: usize = 1 << 20;
 /// How many steps a template may take.
 const FUEL: u64 = 50_000_000;
 const NAME: &str = "template";

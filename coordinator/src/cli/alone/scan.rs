@@ -5,8 +5,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +19,7 @@ use report::ignore::{self, Rules};
 use report::{DistroLine, Report, Reported};
 use time::{Date, OffsetDateTime};
 
+use super::super::bounded::bytes_of;
 use super::super::failure::{Exit, Failure};
 use super::super::outputs::{self, Wanted};
 use super::super::report::{FindingRow, Gate, coverage_line, distro_words, findings_table, gap_lines};
@@ -52,7 +51,7 @@ cyclonedx (1.6), cyclonedx-1.7, spdx (2.3), bom-index. With --platform all, json
 and gitlab and SBOMs need a FILE with {platform} in its name";
 
 /// A catalogue larger than this is none.
-const CATALOGUE_BYTES: u64 = 256 << 20;
+const CATALOGUE_BYTES: usize = 256 << 20;
 /// The rules that are read when there are some and no others are named.
 const IGNORE_FILE: &str = ".starling.toml";
 
@@ -271,18 +270,8 @@ fn rules(file: Option<&Path>) -> Result<Rules, Failure> {
     Rules::parse(&text_of(file, ignore::FILE_BYTES)?).map_err(wrong)
 }
 
-fn text_of(file: &Path, limit: u64) -> Result<String, Failure> {
-    String::from_utf8(bytes_of(file, limit)?).map_err(|_| failed(file, "it is not UTF-8"))
-}
-
-fn bytes_of(file: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let opened = fs::File::open(file).map_err(|error| failed(file, error))?;
-    opened.take(limit + 1).read_to_end(&mut bytes).map_err(|error| failed(file, error))?;
-    if bytes.len() as u64 > limit {
-        return Err(failed(file, format_args!("it is larger than {limit} bytes")));
-    }
-    Ok(bytes)
+fn text_of(file: &Path, limit: usize) -> Result<String, Failure> {
+    String::from_utf8(bytes_of(file, limit, Exit::Failed)?).map_err(|_| failed(file, "it is not UTF-8"))
 }
 
 fn failed(file: &Path, why: impl std::fmt::Display) -> Failure {
@@ -292,7 +281,7 @@ fn failed(file: &Path, why: impl std::fmt::Display) -> Failure {
 fn enrichment(kev: Option<PathBuf>, epss: Option<PathBuf>) -> Result<Enrichment, Failure> {
     let mut enrichment = Enrichment::default();
     if let Some(path) = kev {
-        let catalogue = bytes_of(&path, CATALOGUE_BYTES)?;
+        let catalogue = bytes_of(&path, CATALOGUE_BYTES, Exit::Failed)?;
         enrichment.add_kev(&catalogue).map_err(|error| failed(&path, error))?;
     }
     if let Some(path) = epss {

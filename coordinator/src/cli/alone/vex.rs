@@ -1,7 +1,5 @@
 //! VEX documents that lie on this machine: read, their signatures held against keys, and heard about an image.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,6 +9,7 @@ use vex::signature::{Key, Mark, Signature, open};
 use vex::trust::{Channel, Directory, Issuer, Origin, Tier};
 use vex::{Document, Evidence, Hearing, Limits, Subject, hear, parse};
 
+use super::super::bounded::bytes_of;
 use super::super::failure::{Exit, Failure};
 use super::super::screen::Screen;
 use super::image::Inventoried;
@@ -69,7 +68,8 @@ pub(in crate::cli) fn load(files: &[PathBuf], keys: &Keys, now: OffsetDateTime) 
 fn directory(keys: &Keys) -> Result<Directory, Failure> {
     let mut issuers: Vec<Issuer> = Vec::new();
     for (id, file) in &keys.keys {
-        let key = Key::parse(&bytes_of(file, SIGNATURE_BYTES)?).map_err(|error| failed(file, error))?;
+        let key = Key::parse(&bytes_of(file, SIGNATURE_BYTES, Exit::Failed)?)
+            .map_err(|error| failed(file, error))?;
         match issuers.iter_mut().find(|issuer| issuer.id == *id) {
             Some(issuer) => issuer.keys.push(key),
             None => issuers.push(Issuer {
@@ -86,12 +86,12 @@ fn directory(keys: &Keys) -> Result<Directory, Failure> {
 impl Loaded {
     fn add(&mut self, file: &Path, now: OffsetDateTime) -> Result<(), Failure> {
         let limits = Limits::default();
-        let bytes = bytes_of(file, limits.document_bytes)?;
+        let bytes = bytes_of(file, limits.document_bytes, Exit::Failed)?;
         let opened = open(&bytes, &limits).map_err(|error| failed(file, error))?;
         let mut marks = opened.marks.clone();
         let beside = PathBuf::from(format!("{}.sig", file.display()));
         if beside.is_file() {
-            marks.push(Mark::beside(&bytes_of(&beside, SIGNATURE_BYTES)?));
+            marks.push(Mark::beside(&bytes_of(&beside, SIGNATURE_BYTES, Exit::Failed)?));
         }
         let keys = self.directory.keys_at(now).map(|(_, key)| key);
         let signature = Signature::check(&opened.message, &marks, keys, now);
@@ -138,16 +138,6 @@ impl Loaded {
             .collect();
         hear(findings, &subject, &evidence, &self.directory, now)
     }
-}
-
-fn bytes_of(file: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let opened = fs::File::open(file).map_err(|error| failed(file, error))?;
-    opened.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(file, error))?;
-    if bytes.len() > limit {
-        return Err(failed(file, format_args!("it is larger than {limit} bytes")));
-    }
-    Ok(bytes)
 }
 
 fn failed(file: &Path, why: impl std::fmt::Display) -> Failure {

@@ -1,7 +1,5 @@
 //! `starling vex attach`: documents go to the server as they are, each with the signature that lies beside it.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,6 +9,7 @@ use proto_api::vex::v1::attach_document_request::Part;
 use proto_api::vex::v1::{AttachDocumentRequest, AttachDocumentResponse, DocumentHeader};
 use uuid::Uuid;
 
+use super::super::bounded::bytes_of;
 use super::super::failure::{Exit, Failure};
 use super::super::screen::Screen;
 use super::super::server::{CALLS_MAX, Server, pause_before};
@@ -61,9 +60,10 @@ impl Attach {
     }
 
     fn announce(&self, file: &Path) -> Result<Upload, Failure> {
-        let content = bytes_of(file, DOCUMENT_BYTES_MAX)?;
+        let content = bytes_of(file, DOCUMENT_BYTES_MAX, Exit::Usage)?;
         let beside = PathBuf::from(format!("{}.sig", file.display()));
-        let signature = if beside.is_file() { bytes_of(&beside, SIGNATURE_BYTES_MAX)? } else { Vec::new() };
+        let signature =
+            if beside.is_file() { bytes_of(&beside, SIGNATURE_BYTES_MAX, Exit::Usage)? } else { Vec::new() };
         let header = DocumentHeader {
             request_id: Uuid::now_v7().to_string(),
             digest: Digest::of(&content).to_string(),
@@ -74,18 +74,6 @@ impl Attach {
         };
         Ok(Upload { header, content: content.into() })
     }
-}
-
-fn bytes_of(file: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
-    let failed =
-        |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("{}: {why}", file.display()));
-    let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(|error| failed(&error))?;
-    opened.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    if bytes.len() > limit {
-        return Err(failed(&format_args!("it is larger than {limit} bytes")));
-    }
-    Ok(bytes)
 }
 
 async fn send(server: &Server, upload: &Upload) -> Result<AttachDocumentResponse, Failure> {
@@ -155,14 +143,5 @@ mod tests {
             .collect();
         let chunk = i64::try_from(CHUNK).unwrap();
         assert_eq!(sizes, [2 * chunk + 1, chunk, chunk, 1]);
-    }
-
-    #[test]
-    fn what_is_too_large_is_not_sent() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.json");
-        std::fs::write(&file, "12345").unwrap();
-        assert!(bytes_of(&file, 5).is_ok());
-        assert!(bytes_of(&file, 4).unwrap_err().message.ends_with("larger than 4 bytes"));
     }
 }
