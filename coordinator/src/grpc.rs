@@ -30,6 +30,7 @@ mod sealed;
 mod submissions;
 mod tenants;
 pub mod trace;
+mod uploads;
 mod verdicts;
 pub(crate) mod vex;
 mod watch;

@@ -2,10 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, Stream};
+use futures::stream;
 use inventory::{ImageConfig, ImageManifest, LayerDescriptor};
 use model::{Digest, ImageDigest};
 use proto_api::common::v1::ErrorReason;
@@ -27,17 +26,15 @@ use super::errors::{Refusal, invalid, named, refuse};
 use super::idempotent::{Asked, once, request_id};
 use super::paging::Page;
 use super::sealed::Binding;
+use super::uploads::{Message, Piece, chunks, header, of_upload};
 
 /// The service.
 pub(super) struct Images(pub(super) Arc<Door>);
 
 const USUAL_PAGE: u32 = 50;
 const DIGESTS_MAX: usize = 1000;
-const CHUNK_MAX: usize = 1 << 20;
 const NAMES_MAX: usize = 100;
 const NAME_BYTES_MAX: usize = 512;
-/// An upload from which nothing comes for so long is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 #[tonic::async_trait]
 impl ImageService for Images {
@@ -217,50 +214,14 @@ fn parse_media_type(field: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-async fn header(parts: &mut Streaming<UploadBlobRequest>) -> Result<BlobHeader, Refusal> {
-    let first = tokio::time::timeout(SILENCE_MAX, parts.message()).await;
-    match first.map_err(|_| refuse(ErrorReason::DeadlineExceeded))? {
-        Ok(Some(UploadBlobRequest { part: Some(Part::Header(header)) })) => Ok(header),
-        Ok(_) => Err(invalid("header", "must come first")),
-        Err(status) => Err(invalid("header", status.message())),
-    }
-}
+impl Message for UploadBlobRequest {
+    type Header = BlobHeader;
 
-/// The bytes of an upload, as they come.
-fn chunks(parts: Streaming<UploadBlobRequest>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    stream::try_unfold(parts, |mut parts| async move {
-        let next = tokio::time::timeout(SILENCE_MAX, parts.message()).await;
-        let next = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-        match next.map_err(io::Error::other)? {
-            None => Ok(None),
-            Some(UploadBlobRequest { part: Some(Part::Chunk(chunk)) }) if chunk.len() <= CHUNK_MAX => {
-                Ok(Some((chunk, parts)))
-            }
-            Some(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "only chunks of at most 1 MiB may follow the header",
-            )),
-        }
-    })
-}
-
-/// Whose fault it was that an upload failed.
-pub(super) fn of_upload(error: store::Error) -> Refusal {
-    match error {
-        store::Error::WrongContent { expected, found } => {
-            let digest = expected.starts_with("sha256:");
-            let reason = if digest { ErrorReason::BlobDigestMismatch } else { ErrorReason::BlobSizeMismatch };
-            refuse(reason)
-                .saying(format!("the blob was announced as {expected}, but is {found}"))
-                .with("expected", expected)
-                .with("found", found)
-        }
-        store::Error::Reading(error) if error.kind() == io::ErrorKind::TimedOut => {
-            refuse(ErrorReason::DeadlineExceeded)
-                .saying(format!("nothing came for {} s", SILENCE_MAX.as_secs()))
-        }
-        store::Error::Reading(error) => invalid("chunk", error),
-        other => other.into(),
+    fn piece(self) -> Option<Piece<BlobHeader>> {
+        Some(match self.part? {
+            Part::Header(header) => Piece::Header(header),
+            Part::Chunk(chunk) => Piece::Chunk(chunk),
+        })
     }
 }
 
@@ -411,15 +372,5 @@ mod tests {
             request.names.push(bad.to_owned());
             assert_eq!(reason(&request), ErrorReason::RequestInvalid, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn wrong_bytes_are_told_from_wrong_sizes() {
-        let reason = |expected: &str| {
-            let error = store::Error::WrongContent { expected: expected.to_owned(), found: "x".to_owned() };
-            of_upload(error).reason()
-        };
-        assert_eq!(reason("sha256:00"), ErrorReason::BlobDigestMismatch);
-        assert_eq!(reason("17 bytes"), ErrorReason::BlobSizeMismatch);
     }
 }

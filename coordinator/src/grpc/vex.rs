@@ -160,14 +160,14 @@ impl Vex {
         vex::detach(&mut tx, found.id, &caller.label, &request.reason).await?;
         let now = vex::get(&mut tx, found.id).await?;
         tx.commit().await?;
-        metrics::counter!(DOCUMENTS, "what" => "detached").increment(1);
+        metrics::counter!(ATTACHMENTS, "what" => "detached").increment(1);
         audit(caller, &now, "detached", &request.reason);
         Ok(DetachDocumentResponse { document: Some(document(&now)) })
     }
 }
 
 /// How many documents were attached, and how many taken back.
-const DOCUMENTS: &str = "starling_vex_documents_total";
+const ATTACHMENTS: &str = "starling_vex_attachments_total";
 
 /// For those who look at what was done.
 fn audit(caller: &Caller, document: &Attached, what: &str, by_reason: &str) {

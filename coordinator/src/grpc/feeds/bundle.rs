@@ -1,10 +1,5 @@
 //! Bundles: bytes that somebody brings for a feed, kept under their digest before anybody reads them.
 
-use std::io;
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures::stream::{self, Stream};
 use model::TenantId;
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::import_bundle_request::Part;
@@ -15,14 +10,11 @@ use tonic::Streaming;
 use super::super::auth::Caller;
 use super::super::errors::{Refusal, invalid, refuse};
 use super::super::idempotent::{Asked, once};
-use super::super::images::of_upload;
+use super::super::uploads::{Message, Piece, chunks, header, of_upload};
 use super::steering::{audit, by, registered};
 use super::{Feeds, message, parse_id};
 
-const CHUNK_MAX: usize = 1 << 20;
 const NAME_MAX: usize = 255;
-/// An upload from which nothing comes for so long is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 impl Feeds {
     /// Takes a bundle and orders the feed to take it in. What is there already is not read again.
@@ -84,31 +76,15 @@ fn parse_name(name: &str) -> Result<String, Refusal> {
     ))
 }
 
-async fn header(parts: &mut Streaming<ImportBundleRequest>) -> Result<BundleHeader, Refusal> {
-    let first = tokio::time::timeout(SILENCE_MAX, parts.message()).await;
-    match first.map_err(|_| refuse(ErrorReason::DeadlineExceeded))? {
-        Ok(Some(ImportBundleRequest { part: Some(Part::Header(header)) })) => Ok(header),
-        Ok(_) => Err(invalid("header", "must come first")),
-        Err(status) => Err(invalid("header", status.message())),
-    }
-}
+impl Message for ImportBundleRequest {
+    type Header = BundleHeader;
 
-/// The bytes of an upload, as they come.
-fn chunks(parts: Streaming<ImportBundleRequest>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    stream::try_unfold(parts, |mut parts| async move {
-        let next = tokio::time::timeout(SILENCE_MAX, parts.message()).await;
-        let next = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-        match next.map_err(io::Error::other)? {
-            None => Ok(None),
-            Some(ImportBundleRequest { part: Some(Part::Chunk(chunk)) }) if chunk.len() <= CHUNK_MAX => {
-                Ok(Some((Bytes::from(chunk), parts)))
-            }
-            Some(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "only chunks of at most 1 MiB may follow the header",
-            )),
-        }
-    })
+    fn piece(self) -> Option<Piece<BundleHeader>> {
+        Some(match self.part? {
+            Part::Header(header) => Piece::Header(header),
+            Part::Chunk(chunk) => Piece::Chunk(chunk.into()),
+        })
+    }
 }
 
 #[cfg(test)]

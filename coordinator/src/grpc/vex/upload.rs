@@ -1,13 +1,15 @@
 //! A document on its way in: announced, received in pieces, read on a thread of its own, and attached.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use model::{Digest, ImageDigest, Problem};
 use proto_api::common::v1::ErrorReason;
 use proto_api::vex::v1::attach_document_request::Part;
 use proto_api::vex::v1::{AttachDocumentRequest, AttachDocumentResponse, DocumentHeader};
 use store::TenantTx;
-use store::vex::Attaching;
+use store::vex::{Attaching, IMAGES_MAX};
 use tokio::time::{Instant, timeout_at};
 use tonic::Streaming;
 use uuid::Uuid;
@@ -16,11 +18,10 @@ use vex::{Limits, Summary};
 use super::super::auth::Caller;
 use super::super::errors::{Refusal, invalid, refuse};
 use super::super::idempotent::{Asked, once};
+use super::super::uploads::{Message, Piece, chunks, header, of_reading};
 use super::messages::document;
-use super::{DOCUMENT_BYTES_MAX, DOCUMENTS, SIGNATURE_BYTES_MAX, Vex, about, audit, one_line};
+use super::{ATTACHMENTS, DOCUMENT_BYTES_MAX, SIGNATURE_BYTES_MAX, Vex, about, audit, one_line};
 
-const CHUNK_MAX: usize = 1 << 20;
-const IMAGES_MAX: usize = 100;
 const PROBLEMS_MAX: usize = 20;
 /// All of a document must have come by then: it is small, and its place is waited for.
 const UPLOAD_MAX: Duration = Duration::from_secs(30);
@@ -71,7 +72,7 @@ impl Vex {
         store::vex::attach(&mut tx, &attaching).await.map_err(|error| already(error, &attaching))?;
         let attached = store::vex::get(&mut tx, attaching.id).await?;
         tx.commit().await?;
-        metrics::counter!(DOCUMENTS, "what" => "attached").increment(1);
+        metrics::counter!(ATTACHMENTS, "what" => "attached").increment(1);
         audit(caller, &attached, "attached", &header.reason);
         let line = |problem: &Problem| format!("{}: {}", problem.place, problem.what);
         Ok(AttachDocumentResponse {
@@ -108,12 +109,14 @@ fn already(error: store::Error, attaching: &Attaching) -> Refusal {
     }
 }
 
-async fn header(parts: &mut Streaming<AttachDocumentRequest>) -> Result<DocumentHeader, Refusal> {
-    let first = tokio::time::timeout(UPLOAD_MAX, parts.message()).await;
-    match first.map_err(|_| refuse(ErrorReason::DeadlineExceeded))? {
-        Ok(Some(AttachDocumentRequest { part: Some(Part::Header(header)) })) => Ok(header),
-        Ok(_) => Err(invalid("header", "must come first")),
-        Err(status) => Err(invalid("header", status.message())),
+impl Message for AttachDocumentRequest {
+    type Header = DocumentHeader;
+
+    fn piece(self) -> Option<Piece<DocumentHeader>> {
+        Some(match self.part? {
+            Part::Header(header) => Piece::Header(header),
+            Part::Chunk(chunk) => Piece::Chunk(chunk),
+        })
     }
 }
 
@@ -134,24 +137,19 @@ fn announced(header: &DocumentHeader) -> Result<Announced, Refusal> {
 
 /// The bytes of an upload, all of them and no others.
 async fn content(
-    mut parts: Streaming<AttachDocumentRequest>,
+    parts: Streaming<AttachDocumentRequest>,
     announced: &Announced,
     deadline: Instant,
 ) -> Result<Vec<u8>, Refusal> {
-    let mut content = Vec::new();
+    let (mut content, mut chunks) = (Vec::new(), pin!(chunks(parts)));
     loop {
-        let next = timeout_at(deadline, parts.message()).await;
+        let next = timeout_at(deadline, chunks.try_next()).await;
         let next = next.map_err(|_| refuse(ErrorReason::DeadlineExceeded))?;
-        match next.map_err(|status| invalid("chunk", status.message()))? {
-            None => break,
-            Some(AttachDocumentRequest { part: Some(Part::Chunk(chunk)) }) if chunk.len() <= CHUNK_MAX => {
-                if content.len() + chunk.len() > announced.bytes {
-                    return Err(other_size(announced, "more"));
-                }
-                content.extend_from_slice(&chunk);
-            }
-            Some(_) => return Err(invalid("chunk", "only chunks of at most 1 MiB may follow the header")),
+        let Some(chunk) = next.map_err(|error| of_reading(&error))? else { break };
+        if content.len() + chunk.len() > announced.bytes {
+            return Err(other_size(announced, "more"));
         }
+        content.extend_from_slice(&chunk);
     }
     whole(content, announced)
 }
