@@ -320,7 +320,12 @@ pub async fn get(tx: &mut TenantTx, digest: &ImageDigest) -> Result<Image, Error
     })
 }
 
-/// The image a digest (`sha256:…`) or a name stands for.
+/// Hexadecimal digits that the beginning of a digest has at least.
+const BEGINNING_MIN: usize = 8;
+/// Images that are named where a beginning fits several.
+const CANDIDATES_MAX: usize = 4;
+
+/// The image that a digest (`sha256:…`), a name, or else the beginning of a digest stands for.
 pub async fn resolve(tx: &mut TenantTx, reference: &str) -> Result<ImageDigest, Error> {
     let tenant = tx.tenant().as_uuid();
     let found = sqlx::query_scalar!(
@@ -332,7 +337,46 @@ pub async fn resolve(tx: &mut TenantTx, reference: &str) -> Result<ImageDigest, 
     )
     .fetch_optional(tx.conn())
     .await?;
-    parse("image", &found.ok_or(Error::NotFound { entity: "image" })?)
+    match found {
+        Some(digest) => parse("image", &digest),
+        None => by_beginning(tx, reference).await,
+    }
+}
+
+/// `sha256:` may be left out, as no name of an image begins with it.
+async fn by_beginning(tx: &mut TenantTx, reference: &str) -> Result<ImageDigest, Error> {
+    let missing = Error::NotFound { entity: "image" };
+    let digits = reference.strip_prefix("sha256:").unwrap_or(reference);
+    if digits.len() > 64 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(missing);
+    }
+    if digits.len() < BEGINNING_MIN {
+        let what =
+            format!("{reference:?} is too little of a digest: give {BEGINNING_MIN} of its digits or more");
+        return Err(if digits == reference { missing } else { Error::Conflict { what } });
+    }
+    let found = sqlx::query_scalar!(
+        "select digest from scanner.image where tenant_id = $1 and digest between $2 and $3 order by digest limit $4",
+        tx.tenant().as_uuid(),
+        format!("sha256:{digits:0<64}"),
+        format!("sha256:{digits:f<64}"),
+        CANDIDATES_MAX as i64 + 1,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    match found.as_slice() {
+        [] => Err(missing),
+        [digest] => parse("image", digest),
+        several => Err(Error::Conflict { what: ambiguous(reference, several) }),
+    }
+}
+
+fn ambiguous(reference: &str, digests: &[String]) -> String {
+    let named = digests[..digests.len().min(CANDIDATES_MAX)].join(", ");
+    let more = if digests.len() > CANDIDATES_MAX { " and others" } else { "" };
+    format!(
+        "{reference:?} is the beginning of several images' digests, {named}{more}: give more of the one you mean"
+    )
 }
 
 struct SummaryRow {

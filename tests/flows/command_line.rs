@@ -218,6 +218,12 @@ async fn a_user_submits_an_image_waits_and_reads_the_findings() {
     for word in ["starling-npm", "1.1.0", "CVE-2026-90001", "critical"] {
         assert!(findings.out.contains(word), "no {word} in {findings:?}");
     }
+    let listed = user.run(&["images", "list"]).await.out;
+    let short = listed.split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest");
+    let shown = user.run(&["images", "get", short, "-o", "json"]).await;
+    assert_eq!(shown.json()["digest"], image.digest(), "{shown:?}");
+    let jobs = user.run(&["jobs", "list", "--image", &short["sha256:".len()..], "-o", "json"]).await;
+    assert_eq!(texts(&jobs.json()["items"], "image_digest"), [image.digest()]);
     let gated = user.run(&["findings", name, "--fail-on", "critical"]).await;
     assert_eq!(gated.code, 1, "{gated:?}");
 

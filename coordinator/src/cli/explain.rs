@@ -18,7 +18,7 @@ use crate::grpc::convert;
 /// What to explain.
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// The image: its digest, or a name
+    /// The image: its digest, the beginning of it, or a name
     image: String,
     /// The vulnerability, by any of its names
     vulnerability: String,

@@ -23,7 +23,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 /// What to show of which image.
 #[derive(Debug, Args)]
 pub(super) struct Findings {
-    /// The image: its digest, or a name
+    /// The image: its digest, the beginning of it, or a name
     image: String,
     /// Show only findings at least this bad
     #[arg(long, value_name = "SEVERITY", value_parser = report::parse_severity)]

@@ -21,7 +21,7 @@ const CHANGE: &str = "starling.verdict.v1.Change";
 /// Which versions to list.
 #[derive(Debug, Args)]
 pub(super) struct History {
-    /// The image: its digest, or a name
+    /// The image: its digest, the beginning of it, or a name
     image: String,
     /// Only what was known at this time: a day (its end, in UTC) or a moment such as 2026-05-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
@@ -35,7 +35,7 @@ pub(super) struct History {
 /// What to compare with what.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// The image: its digest, or a name
+    /// The image: its digest, the beginning of it, or a name
     image: String,
     /// Another image: show what it has more and less, by the latest results
     #[arg(conflicts_with_all = ["from", "to", "from_date", "to_date"])]

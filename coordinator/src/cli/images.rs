@@ -27,7 +27,7 @@ pub(super) enum Images {
     },
     /// Show one image
     Get {
-        /// Its digest, or a name
+        /// Its digest, the beginning of it, or a name
         image: String,
         #[command(flatten)]
         output: Output,

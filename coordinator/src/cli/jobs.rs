@@ -34,8 +34,8 @@ pub(super) enum Jobs {
         /// Only those in this lane: interactive, bulk or sweep
         #[arg(long, value_name = "LANE")]
         lane: Option<Lane>,
-        /// Only those about the image with this digest
-        #[arg(long, value_name = "DIGEST")]
+        /// Only those about this image: its digest, the beginning of it, or a name
+        #[arg(long, value_name = "IMAGE")]
         image: Option<String>,
         #[command(flatten)]
         limit: Limit,

@@ -43,7 +43,8 @@ fn cli() -> String {
          and, when the server refused, the reason of [errors.md](errors.md). `-o json` prints one object with the field\n\
          names of the .proto files, `-o jsonl` one object a line. With `--platform all` (`scan`, `sbom`, `submit`) `-o json`\n\
          prints an array of such objects, one for each image; `schema_version` ({}) is that of one object. What other formats do\n\
-         then is in [scan.md](scan.md).\n\n\
+         then is in [scan.md](scan.md). An image that the server has is called by its digest, by the beginning of it (8 digits\n\
+         or more, with or without `sha256:`, as listings show it), or by a name.\n\n\
          ## Where the server is\n\n\
          The first of: the flag `--endpoint`, the variable `STARLING_ENDPOINT`, the context file, `http://127.0.0.1:7400`.\n\
          The token is in a file: `--token-file`, `STARLING_TOKEN_FILE`, or the context file. It is never given on the\n\

@@ -82,8 +82,8 @@ pub(super) struct SelectorFlags {
     /// Only of this tenant, by id or name
     #[arg(long)]
     tenant: Option<String>,
-    /// Only this image
-    #[arg(long, value_name = "DIGEST")]
+    /// Only this image: its digest; with --tenant the beginning of it or a name do too
+    #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
     /// Only images called like this; '*' stands for any text
     #[arg(long, value_name = "NAME")]

@@ -36,7 +36,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 pub(super) struct Submit {
     /// OCI layout (directory or tar), docker archive, name of an image in a registry, rootfs:DIRECTORY, an SBOM
-    /// (CycloneDX, SPDX), or the name or digest of an image the server has
+    /// (CycloneDX, SPDX), or an image the server has: its digest, the beginning of it, or a name
     image: String,
     /// Wait for the result and show it
     #[arg(long)]

@@ -27,7 +27,7 @@ pub(super) enum Vex {
     Attach(attach::Attach),
     /// List attached VEX documents, newest first
     List {
-        /// Only those attached to this image: its digest, or a name
+        /// Only those attached to this image: its digest, the beginning of it, or a name
         #[arg(long, value_name = "IMAGE", default_value = "", hide_default_value = true)]
         image: String,
         /// Only those that speak of this vulnerability

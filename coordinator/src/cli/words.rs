@@ -100,7 +100,7 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// A digest short enough for a table, and long enough to be found by.
+/// A digest short enough for a table, and long enough to be found by: the server takes it for the whole one.
 pub(super) fn short(digest: &str) -> &str {
     digest.get(.."sha256:".len() + 12).unwrap_or(digest)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream;
 use inventory::{ImageConfig, ImageManifest, LayerDescriptor};
-use model::{Digest, ImageDigest};
+use model::{Digest, ImageDigest, TenantId};
 use proto_api::common::v1::ErrorReason;
 use proto_api::image::v1::image_service_server::ImageService;
 use proto_api::image::v1::{
@@ -15,8 +15,8 @@ use proto_api::image::v1::{
     ResolveImageRequest, ResolveImageResponse, UploadBlobRequest, UploadBlobResponse,
     upload_blob_request::Part,
 };
-use store::TenantTx;
 use store::images::{self, Image, Layer, NewImage, Summary};
+use store::{Store, TenantTx};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Door;
@@ -192,12 +192,24 @@ impl Images {
     }
 }
 
-/// The image behind a digest or a name.
+/// The image behind a digest, the beginning of one, or a name.
 pub(super) async fn image_digest(tx: &mut TenantTx, reference: &str) -> Result<ImageDigest, Refusal> {
     if reference.is_empty() {
-        return Err(invalid("image", "must be a digest or a name"));
+        return Err(invalid("image", "must be a digest, the beginning of one, or a name"));
     }
     images::resolve(tx, reference).await.map_err(|error| named(error, reference))
+}
+
+/// As [`image_digest`]; but a whole digest is taken for what it is, whether its image is there or not.
+pub(super) async fn image_to_be(
+    store: &Store,
+    tenant: TenantId,
+    reference: &str,
+) -> Result<ImageDigest, Refusal> {
+    match reference.parse() {
+        Ok(digest) => Ok(digest),
+        Err(_) => image_digest(&mut store.tenant(tenant).await?, reference).await,
+    }
 }
 
 fn parse_digests(texts: &[String]) -> Result<Vec<Digest>, Refusal> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Digest, ImageDigest, JobId, JobKind, Lane, RequestId, TraceId};
+use model::{Digest, JobId, JobKind, Lane, RequestId, TraceId};
 use proto_api::common::v1 as common;
 use proto_api::common::v1::ErrorReason;
 use proto_api::job::v1::job_service_server::JobService;
@@ -21,7 +21,7 @@ use super::auth::{Caller, caller_of};
 use super::convert;
 use super::errors::{Refusal, invalid, named, refuse};
 use super::idempotent::request_id;
-use super::images::image_digest;
+use super::images::image_to_be;
 use super::paging::Page;
 use super::sealed::Binding;
 use super::submissions::{accepted, count};
@@ -93,7 +93,7 @@ impl JobService for Jobs {
     async fn watch_jobs(&self, request: Request<WatchJobsRequest>) -> Result<Response<JobsStream>, Status> {
         let caller = caller_of(&request)?;
         let WatchJobsRequest { filter, resume_token } = request.into_inner();
-        let filter = parse_filter(filter.as_ref().unwrap_or(&wire::JobFilter::default()))?;
+        let filter = self.filter(&caller, filter.as_ref()).await?;
         let stream = watch_jobs(&self.0, &caller, filter, &resume_token).await?;
         Ok(unbuffered(stream))
     }
@@ -132,11 +132,8 @@ impl Jobs {
         request: &SubmitJobRequest,
     ) -> Result<Submission, Refusal> {
         let request_id: RequestId = request_id(&request.request_id)?;
-        let image = match request.image.parse::<ImageDigest>() {
-            // Whether it exists is checked where the job is stored.
-            Ok(digest) => digest,
-            Err(_) => image_digest(&mut self.tx(caller).await?, &request.image).await?,
-        };
+        // Whether it exists is checked where the job is stored.
+        let image = image_to_be(&self.0.store, caller.tenant, &request.image).await?;
         Ok(Submission {
             tenant: caller.tenant,
             request: request_id,
@@ -154,8 +151,7 @@ impl Jobs {
     }
 
     async fn list(&self, caller: &Caller, request: &ListJobsRequest) -> Result<ListJobsResponse, Refusal> {
-        let unfiltered = wire::JobFilter::default();
-        let filter = parse_filter(request.filter.as_ref().unwrap_or(&unfiltered))?;
+        let filter = self.filter(caller, request.filter.as_ref()).await?;
         let binding = Binding::of("ListJobs", caller.tenant, &[&filter_bytes(&filter)]);
         let seals = &self.0.seals;
         let page = Page::of(seals, binding, request.page_size, &request.page_token, USUAL_PAGE)?;
@@ -167,6 +163,15 @@ impl Jobs {
             jobs: found.iter().map(|job| job_message(caller, job)).collect(),
             next_page_token,
         })
+    }
+
+    async fn filter(&self, caller: &Caller, filter: Option<&wire::JobFilter>) -> Result<Filter, Refusal> {
+        let Some(filter) = filter else { return Ok(Filter::default()) };
+        let image = match filter.image_digest.as_str() {
+            "" => None,
+            image => Some(image_to_be(&self.0.store, caller.tenant, image).await?),
+        };
+        Ok(Filter { image, ..parse_filter(filter)? })
     }
 
     async fn cancel(&self, caller: &Caller, id: &str) -> Result<Job, Refusal> {
@@ -209,19 +214,16 @@ fn parse_timeout(timeout: prost_types::Duration) -> Result<Duration, Refusal> {
     }
 }
 
+/// All but the image, which is looked for.
 fn parse_filter(filter: &wire::JobFilter) -> Result<Filter, Refusal> {
     let state = |state: &i32| {
         let state = wire::JobState::try_from(*state).ok().and_then(convert::state_of);
         state.ok_or_else(|| invalid("filter.states", "holds a state that is not known to this server"))
     };
-    let image = match filter.image_digest.as_str() {
-        "" => None,
-        digest => Some(digest.parse().map_err(|error| invalid("filter.image_digest", error))?),
-    };
     let mut states = filter.states.iter().map(state).collect::<Result<Vec<_>, _>>()?;
     states.sort_unstable();
     states.dedup();
-    Ok(Filter { states, lane: parse_lane(filter.lane)?, image })
+    Ok(Filter { states, lane: parse_lane(filter.lane)?, image: None })
 }
 
 /// The same filter gives the same bytes, whatever order its states came in.

@@ -23,6 +23,7 @@ use super::Door;
 use super::auth::{Caller, caller_of};
 use super::errors::{Refusal, invalid, named, refuse};
 use super::idempotent::{Asked, once};
+use super::images::image_to_be;
 use super::paging::Page;
 use super::schedules;
 use super::sealed::{BadSeal, Binding};
@@ -276,10 +277,16 @@ async fn parse_selector(
         "" => None,
         name => Some(tenants::find(door, caller, name).await?.id),
     };
-    let image = text(&selector.image).map(|digest| digest.parse()).transpose();
+    let image = match (selector.image.as_str(), tenant) {
+        ("", _) => None,
+        (image, Some(tenant)) => Some(image_to_be(&door.store, tenant, image).await?),
+        (digest, None) => Some(digest.parse().map_err(|error| {
+            invalid("selector.image", format!("{error}; with a tenant its beginning or a name do too"))
+        })?),
+    };
     Ok(Selector {
         tenant,
-        image: image.map_err(|error| invalid("selector.image", error))?,
+        image,
         name: text(&selector.name),
         stale_only: selector.stale_only,
         packages: selector.packages.clone(),

@@ -189,7 +189,7 @@ fn missing(id: &str) -> Refusal {
     not_found(ErrorReason::VexNotFound, "vex document", id)
 }
 
-/// An image by its digest, whether it is there by now or not, or by the name of one that is.
+/// An image by its digest, whether it is there by now or not; or by the beginning of it or the name of one that is.
 async fn about(tx: &mut TenantTx, text: &str) -> Result<ImageDigest, Refusal> {
     if let Ok(digest) = text.parse() {
         return Ok(digest);

@@ -50,7 +50,11 @@ impl World {
 
     /// An image of one layer, whose blobs are recorded.
     pub(crate) async fn image(&self, tenant: TenantId, seed: &str) -> ImageDigest {
-        let image = new_image(seed);
+        self.put(tenant, new_image(seed)).await
+    }
+
+    /// An image, whose blobs are recorded.
+    pub(crate) async fn put(&self, tenant: TenantId, image: NewImage) -> ImageDigest {
         let mut tx = self.store.tenant(tenant).await.unwrap();
         images::record_blob(&mut tx, &image.config, 2, "application/json").await.unwrap();
         for layer in &image.layers {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{ImageDigest, JobState, Lane, TenantId};
 use sqlx::PgPool;
+use store::images::NewImage;
 use store::jobs::{self, Filter, SubmitRefusal, Submitted};
 use store::tenants::{self, Quota};
 use store::{Bell, Error, images};
@@ -117,6 +118,56 @@ async fn an_image_needs_its_blobs_and_is_found_by_name_and_digest(owner: PgPool)
     assert_eq!(images::resolve(&mut tx, image.digest.as_str()).await.unwrap(), image.digest);
     let stored = images::get(&mut tx, &image.digest).await.unwrap();
     assert_eq!((stored.layers, stored.names, stored.summary.size), (image.layers, image.names, 10));
+}
+
+#[sqlx::test]
+async fn the_beginning_of_a_digest_stands_for_the_one_image_that_has_it(owner: PgPool) {
+    let world = World::new(owner).await;
+    let (tenant, other) = (world.tenant("a").await, world.tenant("b").await);
+    let called = |beginning: &str| format!("sha256:{beginning:0<63}f").parse::<ImageDigest>().unwrap();
+    let several = ["ffffffff1", "ffffffff2", "ffffffff3", "ffffffff4", "ffffffff5"];
+    for beginning in
+        ["00000000a", "abcdef01", "abcdef02", "eeeeeeee1", "eeeeeeee2"].into_iter().chain(several)
+    {
+        world.put(tenant, NewImage { digest: called(beginning), ..new_image(beginning) }).await;
+    }
+    world.put(tenant, NewImage { names: vec!["deadbeef".to_owned()], ..new_image("named") }).await;
+    world.put(tenant, NewImage { digest: called("deadbeef"), ..new_image("beginning") }).await;
+    world.put(other, NewImage { digest: called("abcdef03"), ..new_image("other's") }).await;
+
+    let mut tx = world.store.tenant(tenant).await.unwrap();
+    for (reference, beginning) in
+        [("sha256:00000000", "00000000a"), ("00000000a0", "00000000a"), ("abcdef01", "abcdef01")]
+    {
+        assert_eq!(images::resolve(&mut tx, reference).await.unwrap(), called(beginning), "{reference}");
+    }
+    let whole = called("abcdef02");
+    assert_eq!(images::resolve(&mut tx, whole.digest().hex()).await.unwrap(), whole);
+    assert_eq!(images::resolve(&mut tx, "deadbeef").await.unwrap(), new_image("named").digest, "names first");
+
+    let longer = format!("{}0", whole.digest().hex());
+    for missing in ["abcdef03", "abcdef0", "ABCDEF01", "sha256:abcdef0g", "sha512:abcdef01", &longer] {
+        let refused = images::resolve(&mut tx, missing).await;
+        assert!(matches!(refused, Err(Error::NotFound { entity: "image" })), "{missing}: {refused:?}");
+    }
+    for (reference, words) in [
+        ("sha256:abc", r#""sha256:abc" is too little of a digest: give 8 of its digits or more"#.to_owned()),
+        (
+            "eeeeeeee",
+            format!(
+                r#""eeeeeeee" is the beginning of several images' digests, {}, {}: give more of the one you mean"#,
+                called("eeeeeeee1"),
+                called("eeeeeeee2")
+            ),
+        ),
+    ] {
+        assert_eq!(images::resolve(&mut tx, reference).await.unwrap_err().to_string(), words);
+    }
+    let many = images::resolve(&mut tx, "sha256:ffffffff").await.unwrap_err().to_string();
+    assert!(
+        many.contains("ffffffff4") && !many.contains("ffffffff5") && many.contains(" and others: "),
+        "{many}"
+    );
 }
 
 #[sqlx::test]

@@ -31,8 +31,8 @@ pub(in crate::cli) struct Attach {
     /// beside one is its signature
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// An image they are about, by digest or name; may be given several times. Without any they speak of whatever their
-    /// products name
+    /// An image they are about, by digest, the beginning of it, or name; may be given several times. Without any they
+    /// speak of whatever their products name
     #[arg(long, value_name = "IMAGE")]
     image: Vec<String>,
     /// Why, for those who look at it later

@@ -22,7 +22,7 @@ const STATEMENT: &str = "starling.vex.v1.HeardStatement";
 /// Whose statements.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Explain {
-    /// The image: its digest, or a name
+    /// The image: its digest, the beginning of it, or a name
     image: String,
     /// Show only statements that have no effect
     #[arg(long)]
