@@ -64,9 +64,10 @@ pub enum Answer {
 
 impl Answer {
     /// Every answer, in its order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Affected,
         Self::OwnedByOs,
+        Self::OtherMachine,
         Self::Incomparable,
         Self::Outside,
         Self::Absent,

@@ -538,3 +538,10 @@ fn a_finding_is_a_notice_unless_an_advisory_speaks_of_a_vulnerability() {
     let own: Vec<_> = findings[0].advisories.iter().map(|a| a.notice).collect();
     assert_eq!(own, [None, Some(model::Notice::Unsound)]);
 }
+
+#[test]
+fn every_answer_is_known_by_its_word() {
+    for (at, answer) in Answer::ALL.into_iter().enumerate() {
+        assert_eq!((answer as usize, Answer::from_word(answer.as_str())), (at, Some(answer)));
+    }
+}
