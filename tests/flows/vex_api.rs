@@ -149,6 +149,23 @@ async fn an_attached_document_suppresses_until_it_is_taken_back() {
         assert!(people.contains(words), "no {words} in {people}");
     }
 
+    // Who asks about one vulnerability hears what is said of that one: by the latest result, and as of an older one.
+    let about = async |name: &str, more: &[&str]| {
+        json(&user, &[&["images", "explain", &digest, name], more].concat()).await["vex"]["statements"]
+            .clone()
+    };
+    let said = about("cve-2026-90001", &[]).await;
+    assert_eq!((said.as_array().map(Vec::len), &said[0]["source"]["document_id"]), (Some(1), &json!(id)));
+    assert_eq!(
+        (&said[0]["status"], &said[0]["effects"][0]["part"]),
+        (&json!("not_affected"), &json!("decides"))
+    );
+    let near = about("CVE-2026-90002", &[]).await;
+    assert!(texts(&near[0]["complaints"], "kind").contains(&"near_miss".to_owned()), "{near}");
+    assert_eq!(about("CVE-2026-90001", &["--verdict", "1"]).await, json!([]), "nothing was said then");
+    let people = well(&user, &["images", "explain", &digest, "CVE-2026-90001"]).await;
+    assert!(people.contains("VEX says, as of snapshot ") && people.contains("    decides: "), "{people}");
+
     // It is listed and shown, and comes back as it went.
     let listed = json(&user, &["vex", "list", "--image", &digest]).await;
     assert_eq!(texts(&listed["items"], "document_id"), std::slice::from_ref(&id));

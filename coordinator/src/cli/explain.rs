@@ -1,10 +1,11 @@
-//! `starling images explain IMAGE VULNERABILITY`: why it holds for an image on the server, or why it does not; and how
-//! such answers are shown, whoever gave them.
+//! `starling images explain IMAGE VULNERABILITY`: why it holds for an image on the server, or why it does not, and what
+//! VEX says of it; and how such answers are shown, whoever gave them.
 
 use clap::Args;
 use evaluation::{Answer, Reason};
 use model::{Coverage, Gap, GapKind, Purl};
 use proto_api::finding::v1::{ExplainReason, ExplainVulnerabilityRequest};
+use proto_api::vex::v1::HeardStatement;
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
@@ -13,6 +14,7 @@ use super::list::{Format, Output, pretty};
 use super::report::{self, coverage_line, gap_lines};
 use super::screen::Screen;
 use super::server::{Server, call};
+use super::vex::{self, STATEMENT};
 use crate::grpc::convert;
 
 /// What to explain.
@@ -46,10 +48,14 @@ impl Explain {
             reasons: reasons.collect::<Result<_, _>>()?,
             coverage: convert::coverage_of(answer.coverage()),
             gaps: answer.gaps.iter().map(report::gap).collect(),
+            heard: Some(Heard { statements: answer.statements, snapshot: answer.heard_snapshot }),
         };
         explained.show(self.output.format, screen)?;
-        if answer.more_reasons > 0 {
-            screen.say(format!("and {} more reasons", answer.more_reasons));
+        for (more, what) in [(answer.more_reasons, "reasons"), (answer.more_statements, "statements of VEX")]
+        {
+            if more > 0 {
+                screen.say(format!("and {more} more {what}"));
+            }
         }
         Ok(explained.exit())
     }
@@ -80,6 +86,17 @@ pub(super) struct Explained {
     pub coverage: Coverage,
     /// Why no further.
     pub gaps: Vec<Gap>,
+    /// What a server heard of it.
+    pub heard: Option<Heard>,
+}
+
+/// What VEX says of it.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// Each statement, with what became of it.
+    pub statements: Vec<HeardStatement>,
+    /// As of which snapshot.
+    pub snapshot: i64,
 }
 
 impl Explained {
@@ -98,6 +115,7 @@ impl Explained {
                 for reason in &self.reasons {
                     lines(reason).iter().try_for_each(|line| screen.data(line))?;
                 }
+                self.heard.iter().flat_map(said).try_for_each(|line| screen.data(line))?;
                 screen.data(coverage_line(self.coverage, &Gap::kinds(&self.gaps)))?;
                 gap_lines(&self.gaps).try_for_each(|line| screen.data(line))
             }
@@ -108,6 +126,10 @@ impl Explained {
         let problem = |g: &Gap| json!({"state": g.kind.as_str(), "place": g.place, "what": g.what});
         let problems: Vec<Value> = self.gaps.iter().map(problem).collect();
         let states: Vec<&str> = Gap::kinds(&self.gaps).into_iter().map(GapKind::as_str).collect();
+        let heard = self.heard.as_ref().map(|heard| {
+            let statements = heard.statements.iter().map(|one| super::json::value(STATEMENT, one));
+            json!({"snapshot": heard.snapshot, "statements": statements.collect::<Vec<_>>()})
+        });
         json!({
             "schema_version": SCHEMA_VERSION,
             "vulnerability": self.vulnerability,
@@ -115,6 +137,7 @@ impl Explained {
             "coverage": self.coverage.as_str(),
             "coverage_states": states,
             "problems": problems,
+            "vex": heard,
         })
     }
 }
@@ -130,6 +153,16 @@ fn lines(reason: &Reason) -> Vec<String> {
         lines.push(format!("  seen in layer {}: {}", location.layer, location.path));
     }
     lines
+}
+
+fn said(heard: &Heard) -> Vec<String> {
+    let as_of = format!("as of snapshot {}", heard.snapshot);
+    let head = match heard.statements.as_slice() {
+        [] => format!("VEX says nothing of it, {as_of}"),
+        _ => format!("VEX says, {as_of}:"),
+    };
+    let statements = heard.statements.iter().flat_map(vex::lines).map(|line| format!("  {line}"));
+    [head].into_iter().chain(statements).collect()
 }
 
 fn value(reason: &Reason) -> Value {

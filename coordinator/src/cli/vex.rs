@@ -15,6 +15,7 @@ use super::list::{Limit, Output};
 use super::screen::Screen;
 use super::server::Server;
 use crate::config::Environment;
+pub(super) use explain::{STATEMENT, lines};
 
 /// What suppliers say of their products.
 #[derive(Debug, Subcommand)]

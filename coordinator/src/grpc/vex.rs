@@ -26,7 +26,7 @@ use super::idempotent::{Asked, once};
 use super::images::image_digest;
 use super::paging::Page;
 use super::sealed::{BadSeal, Binding};
-pub(super) use explain::EXPLAINING_MAX;
+pub(super) use explain::{EXPLAINING_MAX, said_of};
 use messages::document;
 
 /// The service.

@@ -54,7 +54,7 @@ impl Explain {
             let over = sbom.distro.iter().filter_map(|distro| ended(distro, &today));
             let gaps: BTreeSet<Gap> = evaluation.gaps.into_iter().chain(unread(&sbom)).chain(over).collect();
             let (coverage, gaps) = (evaluation.coverage, gaps.into_iter().collect());
-            Ok((loaded, Explained { vulnerability, reasons, coverage, gaps }))
+            Ok((loaded, Explained { vulnerability, reasons, coverage, gaps, heard: None }))
         })
         .await?;
         loaded.warn(screen);

@@ -17,7 +17,8 @@ pub(super) const EXAMPLES: &str = "Examples:
   starling vex explain app:1.2
   starling vex explain app:1.2 --without-effect -o json | jq '.statements[].complaints'";
 
-const STATEMENT: &str = "starling.vex.v1.HeardStatement";
+/// What a statement is called in the contract.
+pub(in crate::cli) const STATEMENT: &str = "starling.vex.v1.HeardStatement";
 
 /// Whose statements.
 #[derive(Debug, Args)]
@@ -68,9 +69,7 @@ fn show(
     let values = || statements.iter().map(|statement| value(STATEMENT, statement));
     match format {
         Format::Table => {
-            for statement in statements {
-                told(statement).lines().iter().try_for_each(|line| screen.data(line))?;
-            }
+            statements.iter().flat_map(lines).try_for_each(|line| screen.data(line))?;
             screen.data(summary(heard))?;
             let (version, snapshot) = (heard.verdict_version, heard.snapshot);
             screen.data(format!("held against version {version} of the verdict, as of snapshot {snapshot}"))
@@ -89,6 +88,11 @@ fn show(
         }))?),
         Format::Jsonl => values().try_for_each(|statement| screen.data(statement)),
     }
+}
+
+/// What a statement says, and below what comes of it.
+pub(in crate::cli) fn lines(heard: &HeardStatement) -> Vec<String> {
+    told(heard).lines()
 }
 
 fn told(heard: &HeardStatement) -> Told {

@@ -2,7 +2,7 @@
 //! snapshot, against the findings of its last verdict. Later pages are of the same snapshot and verdict.
 
 use actors::vex_hearing::{About, HeardDocument, HearingError, Testimony, names_of};
-use model::{Finding, ImageDigest, SnapshotId};
+use model::{Finding, ImageDigest, Sbom, SnapshotId};
 use proto_api::common::v1::ErrorReason;
 use proto_api::vex::v1 as wire;
 use proto_api::vex::v1::source::From;
@@ -10,8 +10,9 @@ use proto_api::vex::v1::{ExplainVexRequest, ExplainVexResponse, FeedSource, Hear
 use store::vex::SourceOrigin;
 use store::{TenantTx, evaluations, findings, images, observations};
 use time::OffsetDateTime;
-use vex::{Complaint, Effect, Heard};
+use vex::{Complaint, Effect, Heard, summary};
 
+use super::super::Door;
 use super::super::auth::Caller;
 use super::super::convert;
 use super::super::errors::{Refusal, refuse};
@@ -107,6 +108,32 @@ async fn case(tx: &mut TenantTx, image: ImageDigest, place: Place) -> Result<Cas
         place: Place { version, ..place },
         image,
     })
+}
+
+/// What is said of one vulnerability, by whatever names, and what becomes of it where these are the image's findings.
+pub(in crate::grpc) async fn said_of(
+    door: &Door,
+    about: &About,
+    vulnerability: &str,
+    sbom: Sbom,
+    mut findings: Vec<Finding>,
+) -> Result<Vec<HeardStatement>, Refusal> {
+    let name = summary::vulnerability(vulnerability);
+    findings.retain(|finding| names_of([finding]).contains(&name));
+    let names: Vec<String> = names_of(&findings).into_iter().chain([name]).collect();
+    let _turn = door.explaining.acquire().await.map_err(|_| refuse(ErrorReason::NodeLeaving))?;
+    let testimony = door.vex.about(about, &names).await.map_err(unheard)?;
+    let hearing = tokio::task::spawn_blocking(move || {
+        let hearing = testimony.hear(&sbom, &findings, OffsetDateTime::now_utc());
+        let documents: Vec<HeardDocument<'_>> = testimony.documents().collect();
+        let speaks = |one: &&Heard| {
+            let said = &documents[one.document].document.statements[one.statement];
+            said.vulnerability.iter().any(|called| names.contains(&summary::vulnerability(called)))
+        };
+        let spoken = hearing.heard.iter().filter(speaks);
+        spoken.map(|one| statement(one, &documents, &findings)).collect()
+    });
+    hearing.await.map_err(|_| refuse(ErrorReason::Internal))
 }
 
 fn unheard(error: HearingError) -> Refusal {
