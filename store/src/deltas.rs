@@ -49,8 +49,8 @@ pub struct Stretch<'a> {
 pub struct Snapshot {
     /// Its number.
     pub id: SnapshotId,
-    /// The feed that had changed.
-    pub feed: FeedId,
+    /// The feed that had changed; none where somebody attached VEX or took it back, or an issuer changed.
+    pub feed: Option<FeedId>,
     /// Advisories that it lists and did not before.
     pub added: u64,
     /// Advisories whose document is another.
@@ -215,7 +215,7 @@ fn bare(kind: Kind) -> Option<delta::Delta> {
     Some(delta::Delta { kind, parts: BTreeSet::new() })
 }
 
-/// Snapshots that feeds made, the newest first, at most `limit`, older than `before`.
+/// Snapshots, or those that a feed made: the newest first, at most `limit`, older than `before`.
 pub async fn snapshots(
     tx: &mut FleetTx,
     feed: Option<&FeedId>,
@@ -223,12 +223,12 @@ pub async fn snapshots(
     limit: u32,
 ) -> Result<Vec<Snapshot>, Error> {
     let rows = sqlx::query!(
-        r#"select s.snapshot_id, s.feed_id as "feed_id!", s.added, s.changed, s.removed, s.at,
+        r#"select s.snapshot_id, s.feed_id, s.added, s.changed, s.removed, s.at,
                   (select count(*) from vuln.difference d where d.feed_id = s.feed_id and d.refresh = s.refresh)
                   + (select count(*) from vuln.observation o
                      where o.feed_id = s.feed_id and o.refresh = s.refresh and o.revision = 1) as "meaningful!"
            from vuln.snapshot s
-           where s.feed_id is not null and ($1::text is null or s.feed_id = $1) and ($2::bigint is null or s.snapshot_id < $2)
+           where ($1::text is null or s.feed_id = $1) and ($2::bigint is null or s.snapshot_id < $2)
            order by s.snapshot_id desc limit $3"#,
         feed.map(FeedId::as_str),
         before.map(|before| before.0),
@@ -240,7 +240,7 @@ pub async fn snapshots(
         .map(|row| {
             Ok(Snapshot {
                 id: SnapshotId(row.snapshot_id),
-                feed: parse("snapshot", &row.feed_id)?,
+                feed: row.feed_id.map(|id| parse("snapshot", &id)).transpose()?,
                 added: number("snapshot", row.added)?,
                 changed: number("snapshot", row.changed)?,
                 removed: number("snapshot", row.removed)?,

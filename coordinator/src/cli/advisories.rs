@@ -30,7 +30,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 /// What to show.
 #[derive(Debug, Subcommand)]
 pub(super) enum Advisories {
-    /// List snapshots: the state of all feeds after one of them changed
+    /// List snapshots: the state of all feeds and of VEX after something changed
     Snapshots {
         /// Only those that this feed made
         #[arg(long, value_name = "FEED")]
@@ -148,9 +148,10 @@ fn snapshots(screen: &Screen, snapshots: &[Snapshot]) -> Rows {
     let mut rows = Rows::new(screen, &heads);
     let now = OffsetDateTime::now_utc();
     for snapshot in snapshots {
+        let feed = if snapshot.feed_id.is_empty() { "(VEX)" } else { &snapshot.feed_id };
         rows.row([
             snapshot.snapshot.to_string(),
-            snapshot.feed_id.clone(),
+            feed.to_owned(),
             words::ago(snapshot.create_time, now),
             snapshot.added.to_string(),
             snapshot.changed.to_string(),

@@ -178,10 +178,17 @@ async fn snapshots_are_listed_with_how_much_they_mean(owner: PgPool) {
     scene.publish(&[("A-1", &a), ("A-2", &b)]).await;
     let prose = fixed_in("A-1", "1.0.0", r#""summary":"new words","#);
     scene.publish(&[("A-1", &prose), ("A-2", &fixed_in("A-2", "2.0.0", ""))]).await;
+    let tenant = scene.world.tenant("a").await;
+    let said = crate::vex::document_by("Us", "a1", "1", &["CVE-1"]);
+    crate::vex::attach(&scene.world, tenant, &said, &[]).await;
     let mut tx = scene.world.store.fleet().await.unwrap();
     let all = deltas::snapshots(&mut tx, None, None, 10).await.unwrap();
     let counts: Vec<_> = all.iter().map(|s| (s.id.0, s.added, s.changed, s.removed, s.meaningful)).collect();
-    assert_eq!(counts, [(2, 0, 2, 0, 1), (1, 2, 0, 0, 2)]);
+    assert_eq!(counts, [(3, 0, 0, 0, 0), (2, 0, 2, 0, 1), (1, 2, 0, 0, 2)]);
+    let by: Vec<_> = all.iter().map(|s| s.feed.as_ref()).collect();
+    assert_eq!(by, [None, Some(&scene.feed), Some(&scene.feed)], "what is attached is of no feed");
+    let ids = |found: &[deltas::Snapshot]| found.iter().map(|s| s.id.0).collect::<Vec<_>>();
+    let of_feed = deltas::snapshots(&mut tx, Some(&scene.feed), None, 10).await.unwrap();
     let older = deltas::snapshots(&mut tx, Some(&scene.feed), Some(SnapshotId(2)), 10).await.unwrap();
-    assert_eq!(older.iter().map(|s| s.id.0).collect::<Vec<_>>(), [1]);
+    assert_eq!((ids(&of_feed), ids(&older)), (vec![2, 1], vec![1]));
 }

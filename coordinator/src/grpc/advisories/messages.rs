@@ -19,7 +19,7 @@ fn small(number: u32) -> i32 {
 pub(super) fn snapshot(snapshot: &Snapshot) -> wire::Snapshot {
     wire::Snapshot {
         snapshot: snapshot.id.0,
-        feed_id: snapshot.feed.to_string(),
+        feed_id: snapshot.feed.as_ref().map(ToString::to_string).unwrap_or_default(),
         added: count(snapshot.added),
         changed: count(snapshot.changed),
         removed: count(snapshot.removed),
