@@ -257,14 +257,21 @@ impl Clients {
         assert_eq!(set, Some(quota));
     }
 
-    /// All findings of an image, page by page.
+    /// All findings of an image's latest verdict, page by page; of the same one, should there be another meanwhile.
     pub async fn all_findings(&mut self, image: &str) -> Vec<Finding> {
         let mut all = Vec::new();
-        let mut page_token = String::new();
+        let (mut page_token, mut verdict_version) = (String::new(), 0);
         loop {
             let image = image.to_owned();
-            let request = ListFindingsRequest { image, page_token, page_size: 100, ..Default::default() };
+            let request = ListFindingsRequest {
+                image,
+                verdict_version,
+                page_token,
+                page_size: 100,
+                ..Default::default()
+            };
             let page = self.findings.list_findings(request).await.expect("findings are listed").into_inner();
+            verdict_version = page.verdict_version;
             all.extend(page.findings);
             page_token = page.next_page_token;
             if page_token.is_empty() {
