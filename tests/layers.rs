@@ -67,7 +67,7 @@ fn thinking_leans_on_thinking_only() {
 
 #[test]
 fn moving_has_never_heard_of_an_image() {
-    check_may_use("cluster", &["proto-cluster"]);
+    check_may_use("cluster", &["proto-cluster", "invariants"]);
     check_may_use("proto-cluster", &[]);
     check_may_use("proto-api", &[]);
 }
@@ -75,7 +75,12 @@ fn moving_has_never_heard_of_an_image() {
 #[test]
 fn remembering_leans_on_thinking_and_doing_on_both() {
     check_may_use("store", &DOMAIN);
-    check_may_use("actors", &[&DOMAIN[..], &["store", "cluster"]].concat());
+    check_may_use("actors", &[&DOMAIN[..], &["store", "cluster", "invariants"]].concat());
+}
+
+#[test]
+fn what_must_hold_leans_on_nothing() {
+    check_may_use("invariants", &[]);
 }
 
 #[test]

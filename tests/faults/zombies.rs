@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::future::select_all;
 use tests::clients::{Clients, SOON, request_id};
 use tests::images::Image;
-use tests::invariants::{self, ALWAYS, Ledger};
+use tests::invariants::{self, Ledger};
 use tests::{Hold, Point, Settings, Tenant, TestCluster, Truth, eventually};
 
 use crate::alone;
@@ -239,7 +239,7 @@ impl Scans {
 
     /// What everything came to, once it is quiet.
     async fn outcome(&self, cluster: &TestCluster, tried: i64) -> Outcome {
-        let violations = invariants::violations(cluster.truth(), &ALWAYS).await;
+        let violations = invariants::violations(cluster.truth()).await;
         if violations.is_empty() {
             invariants::check_at_rest(cluster.truth(), &self.ledger).await;
         }

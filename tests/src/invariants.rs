@@ -1,76 +1,23 @@
 //! The checker: what must hold of the whole system, asked of the database as its owner.
 //!
-//! Each invariant is one query that answers its violations, so each sees one consistent moment. Those of
-//! [`ALWAYS`] hold at every moment, also in the middle of a fault; those of [`AT_REST`] once nothing is left
-//! to do.
+//! The invariants are those of the crate `invariants`, which the simulation asks of its model too; here they are asked
+//! of the rows, all read at one moment. Two more are about contents that no model has, and are queries. Those of
+//! [`ALWAYS`] hold at every moment, also in the middle of a fault; those of [`AT_REST`] once nothing is left to do.
+
+mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use ::invariants::{ALWAYS, AT_REST};
+use ::invariants::{Answer, Invariant};
 use uuid::Uuid;
 
+use self::load::Part;
 use crate::clients::SOON;
 use crate::{Tenant, Truth, eventually};
 
-/// A name and a query whose rows are its violations, in words.
-pub type Invariant = (&'static str, &'static str);
-
-/// What holds at every moment.
-pub const ALWAYS: [Invariant; 14] = [
-    (
-        "a job that ended has exactly one end, and nothing is said of it afterwards",
-        "select concat_ws(' ', j.job_id, j.state, 'ends:', count(e.seq), 'at', max(e.seq), 'of', j.events)
-         from orchestrator.job j
-         left join orchestrator.job_event e on (e.tenant_id, e.job_id) = (j.tenant_id, j.job_id)
-             and e.state in ('done', 'failed', 'cancelled')
-         group by j.tenant_id, j.job_id
-         having case when j.ended_at is null then count(e.seq) > 0
-                else count(e.seq) <> 1 or max(e.seq) <> j.events or max(e.state) <> j.state end",
-    ),
-    (
-        "the events of a job are numbered without a gap, and each begins where the one before ended",
-        "select concat_ws(' ', job_id, seq, stage) from (
-             select *, row_number() over life as number, lag(ended_at) over life as before
-             from orchestrator.job_event window life as (partition by tenant_id, job_id order by seq)) e
-         where seq <> number or started_at <> coalesce(before, started_at) or ended_at < started_at",
-    ),
-    (
-        "an attempt that was taken over says nothing more",
-        "select concat_ws(' ', job_id, 'attempt', attempt, 'after', before) from (
-             select *, lag(attempt) over (partition by tenant_id, job_id order by seq) as before
-             from orchestrator.job_event where stage = 'extracting') e
-         where attempt <= before",
-    ),
-    (
-        "a job leaves an extraction for its evaluation once",
-        "select concat_ws(' ', job_id, count(*)) from orchestrator.job_event
-         where stage = 'extracting' and state = 'evaluating' group by tenant_id, job_id having count(*) > 1",
-    ),
-    (
-        "an image's revision is raised once for each extraction that was completed, and for each run that dispatched it",
-        "select concat_ws(' ', i.digest, 'revision', i.revision, 'extractions', count(distinct e.ended_at))
-         from scanner.image i
-         left join orchestrator.job j on (j.tenant_id, j.image_digest) = (i.tenant_id, i.digest)
-         left join orchestrator.job_event e on (e.tenant_id, e.job_id) = (j.tenant_id, j.job_id)
-             and e.stage in ('extracting', 'dispatched') and e.state = 'evaluating' and e.attempt > 0
-         group by i.tenant_id, i.digest having i.revision > count(distinct e.ended_at)
-             + (select count(*) from scheduler.run_image r
-                where (r.tenant_id, r.image_digest) = (i.tenant_id, i.digest) and r.must_reach is not null)",
-    ),
-    (
-        "verdicts are numbered without a gap, and each differs from the one before",
-        "select concat_ws(' ', image_digest, version) from (
-             select *, row_number() over life as number,
-                    lag((findings_digest, coverage, gaps)) over life = (findings_digest, coverage, gaps) as same
-             from scanner.verdict window life as (partition by tenant_id, image_digest order by version)) v
-         where version <> number or same",
-    ),
-    (
-        "no verdict goes back to an older snapshot or revision",
-        "select concat_ws(' ', image_digest, version, 'snapshot', snapshot_id, 'after', snapshot_before) from (
-             select *, lag(snapshot_id) over life as snapshot_before, lag(revision) over life as revision_before
-             from scanner.verdict window life as (partition by tenant_id, image_digest order by version)) v
-         where snapshot_id < snapshot_before or revision < revision_before",
-    ),
+/// What holds of contents at every moment: a name, and a query whose rows are its violations, in words.
+const CONTENTS: [(&str, &str); 2] = [
     (
         "every verdict keeps its findings: as many as it counts and suppresses, and with the digest it names",
         "select concat_ws(' ', v.image_digest, v.version, count(f.fact_id)) from scanner.verdict v
@@ -80,47 +27,6 @@ pub const ALWAYS: [Invariant; 14] = [
          having count(f.fact_id) <> (select sum(n) from unnest(v.counts) n) + v.suppressed
              or v.findings_digest <> 'sha256:' || encode(sha256(
                  '['::bytea || coalesce(string_agg(f.document, ','::bytea order by u.place), '') || ']'::bytea), 'hex')",
-    ),
-    (
-        "the last verdict of an image is its newest one",
-        "select concat_ws(' ', i.digest, i.last_verdict, max(v.version)) from scanner.image i
-         left join scanner.verdict v on (v.tenant_id, v.image_digest) = (i.tenant_id, i.digest)
-         group by i.tenant_id, i.digest having i.last_verdict <> coalesce(max(v.version), 0)",
-    ),
-    (
-        "a job that is done has a verdict",
-        "select concat_ws(' ', j.job_id, j.verdict) from orchestrator.job j
-         left join scanner.verdict v
-             on (v.tenant_id, v.image_digest, v.version) = (j.tenant_id, j.image_digest, j.verdict)
-         where j.state = 'done' and v.version is null",
-    ),
-    (
-        "the counters of a tenant agree with its jobs",
-        "select concat_ws(' ', l.tenant_id, 'open', l.open_jobs, count(j.job_id), 'inflight', l.inflight,
-                          count(j.admitted_at))
-         from orchestrator.tenant_load l
-         left join orchestrator.job j on j.tenant_id = l.tenant_id and j.ended_at is null
-         group by l.tenant_id
-         having l.open_jobs <> count(j.job_id) or l.inflight <> count(j.admitted_at)",
-    ),
-    (
-        "a partition's epochs rise one by one, and never go back in time",
-        "select concat_ws(' ', partition, epoch, at) from (
-             select *, row_number() over life as number, lag(at) over life as before
-             from cluster.partition_log window life as (partition by partition order by epoch)) l
-         where epoch <> number or at < before
-         union all
-         select concat_ws(' ', p.partition, p.epoch, 'log says', max(l.epoch))
-         from cluster.partition p left join cluster.partition_log l using (partition)
-         group by p.partition, p.epoch having p.epoch <> coalesce(max(l.epoch), 0)",
-    ),
-    (
-        "no partition has two owners at once",
-        "select concat_ws(' ', partition, epoch, 'taken from', owner_before) from (
-             select *, lag(to_gen) over life as owner_before
-             from cluster.partition_log window life as (partition by partition order by epoch)) l
-         left join cluster.node n on n.gen = l.owner_before
-         where why = 'claim' and owner_before is not null and (n.ended_at is null or n.ended_at > l.at)",
     ),
     (
         "no tenant's results speak of another tenant",
@@ -133,25 +39,6 @@ pub const ALWAYS: [Invariant; 14] = [
              select tenant_id, (regexp_matches(reason, 'canary-of-([0-9a-f]{32})', 'g'))[1] from orchestrator.job
          ) said(tenant_id, said)
          where replace(tenant_id::text, '-', '') <> said",
-    ),
-];
-
-/// What holds once nothing is left to do.
-pub const AT_REST: [Invariant; 5] = [
-    (
-        "every accepted job has ended",
-        "select concat_ws(' ', job_id, state, stage) from orchestrator.job where ended_at is null",
-    ),
-    ("no work is left", "select concat_ws(' ', work_id, state, attempt) from orchestrator.work"),
-    ("no bell is owed", "select concat_ws(' ', kind, key) from orchestrator.outbox"),
-    (
-        "no image is behind",
-        "select concat_ws(' ', digest, revision, evaluated_revision) from scanner.image
-         where evaluated_revision < revision",
-    ),
-    (
-        "nothing was given up",
-        "select concat_ws(' ', image_digest, last_reason) from orchestrator.dead_letter",
     ),
 ];
 
@@ -197,34 +84,32 @@ impl Ledger {
         self.answered.is_empty()
     }
 
-    /// What was answered and is not so.
-    async fn violations(&self, truth: &Truth) -> Vec<String> {
-        let sql = format!(
-            "select request_id || ' ' || job_id from orchestrator.job where tenant_id = '{}'",
-            self.tenant
-        );
-        let there: BTreeSet<_> = truth.texts(&sql).await.into_iter().collect();
-        let answered =
-            self.answered.iter().flat_map(|(request, jobs)| jobs.iter().map(move |job| (request, job)));
-        let lost =
-            answered.map(|(request, job)| format!("{request} {job}")).filter(|pair| !there.contains(pair));
-        let mut violations: Vec<_> =
-            lost.map(|pair| format!("an accepted job is not there: {pair}")).collect();
-        let doubled = self.answered.iter().filter(|(_, jobs)| jobs.len() > 1);
-        violations.extend(
-            doubled.map(|(request, jobs)| format!("request {request} was given several jobs: {jobs:?}")),
-        );
-        violations
+    /// The same as rows.
+    fn answers(&self) -> Vec<Answer> {
+        let tenant = self.tenant.as_u128();
+        let all = self.answered.iter().flat_map(|(request, jobs)| jobs.iter().map(move |job| (request, job)));
+        all.map(|(request, job)| Answer { tenant, request: request.as_u128(), job: job.as_u128() }).collect()
     }
 }
 
-/// The violations of these invariants now.
-pub async fn violations(truth: &Truth, invariants: &[Invariant]) -> Vec<String> {
-    let mut all = Vec::new();
-    for (name, sql) in invariants {
+/// The violations now of what must hold at every moment, whatever clients were told.
+pub async fn violations(truth: &Truth) -> Vec<String> {
+    violations_beside(truth, Vec::new()).await
+}
+
+async fn violations_beside(truth: &Truth, answers: Vec<Answer>) -> Vec<String> {
+    let mut rows = load::rows(truth, Part::All).await;
+    rows.answers = answers;
+    let mut all = ::invariants::violations(&rows, &ALWAYS);
+    for (name, sql) in CONTENTS {
         all.extend(truth.texts(sql).await.into_iter().map(|what| format!("{name}: {what}")));
     }
     all
+}
+
+/// What is left to do.
+async fn unrest(truth: &Truth, invariants: &[Invariant]) -> Vec<String> {
+    ::invariants::violations(&load::rows(truth, Part::Open).await, invariants)
 }
 
 /// Checks what holds at every moment.
@@ -232,7 +117,7 @@ pub async fn violations(truth: &Truth, invariants: &[Invariant]) -> Vec<String> 
 /// # Panics
 /// With all violations, when there are any.
 pub async fn check_now(truth: &Truth) {
-    let violations = violations(truth, &ALWAYS).await;
+    let violations = violations(truth).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
@@ -241,10 +126,8 @@ pub async fn check_now(truth: &Truth) {
 /// # Panics
 /// With all violations, when there are any.
 pub async fn check_at_rest(truth: &Truth, ledger: &Ledger) {
-    eventually(SOON, "nothing is left to do", || async { violations(truth, &AT_REST).await.is_empty() })
-        .await;
-    let mut violations = violations(truth, &ALWAYS).await;
-    violations.extend(ledger.violations(truth).await);
+    eventually(SOON, "nothing is left to do", || async { unrest(truth, &AT_REST).await.is_empty() }).await;
+    let violations = violations_beside(truth, ledger.answers()).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
