@@ -195,6 +195,14 @@ impl Default for EntityLimits {
     }
 }
 
+impl EntityLimits {
+    /// How long an entity rests after so many failures in a row.
+    pub fn back_off(&self, failures: u32) -> Duration {
+        let doublings = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
+        self.restart_first.saturating_mul(doublings).min(self.restart_max)
+    }
+}
+
 impl Default for StreamLimits {
     fn default() -> Self {
         Self {
@@ -250,5 +258,17 @@ impl Config {
         self.timing = Timing::test_profile();
         self.streams.work_lease = Duration::from_secs(1);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entities_rest_for_a_tenth_of_a_second_to_half_a_minute() {
+        let limits = EntityLimits::default();
+        let waits: Vec<_> = [1, 2, 3, 9, 10, 1000].map(|n| limits.back_off(n).as_millis()).into();
+        assert_eq!(waits, [100, 200, 400, 25_600, 30_000, 30_000]);
     }
 }

@@ -3,11 +3,14 @@
 //! No clock of two machines is compared. A peer is suspect when its counter stands still on *my* monotonic
 //! clock; the vote is a compare-and-set on that counter, so a node that beat meanwhile cannot be killed.
 //! A gap in my own reads (a pause, an outage of the authority) starts all watching afresh, so an outage
-//! kills nobody. I stop acting a margin before others may declare me dead; that is a courtesy, the epoch
+//! kills nobody. While I am answered nothing I send no heartbeat either: were only the answers lost, I would look
+//! alive to all and own what I may not act for. I stop acting a margin before others may declare me dead; that is a courtesy, the epoch
 //! is the safety.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use invariants::step::ends_before_death;
 
 use crate::asking::Asking;
 use crate::authority::{Gen, Join, MemberState, Rival, View};
@@ -91,6 +94,8 @@ pub struct Membership {
     probe_due: Duration,
     observed_sent: Option<Duration>,
     observed_at: Option<Duration>,
+    /// When the authority last answered me anything.
+    heard: Duration,
     valid_until: Option<Duration>,
     dead: bool,
 }
@@ -120,6 +125,7 @@ impl Membership {
             probe_due: now + timing.probe,
             observed_sent: None,
             observed_at: None,
+            heard: now,
             valid_until: None,
             dead: false,
         }
@@ -141,6 +147,9 @@ impl Membership {
         if self.dead {
             return actions;
         }
+        if let Event::Beaten { counted: Some(_), .. } | Event::Observed { view: Some(_), .. } = event {
+            self.heard = now;
+        }
         match event {
             Event::Tick => {}
             Event::Beaten { sent, counted } => self.beaten(sent, counted, &mut actions),
@@ -156,7 +165,8 @@ impl Membership {
 
     /// Asks what is due.
     fn ask(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if self.beat.start(now, self.timing.beat) {
+        let is_heard = now.saturating_sub(self.heard) < self.timing.ttl.saturating_sub(self.timing.margin);
+        if is_heard && self.beat.start(now, self.timing.beat) {
             actions.push(Action::Beat);
         }
         if self.observe.start(now, self.timing.observe) {
@@ -178,6 +188,7 @@ impl Membership {
         match counted {
             Some(true) => {
                 let until = sent + self.timing.ttl.saturating_sub(self.timing.margin);
+                debug_assert!(ends_before_death(until, sent, self.timing.ttl));
                 if self.valid_until.is_none_or(|known| known < until) {
                     self.valid_until = Some(until);
                     actions.push(Action::ValidUntil(until));

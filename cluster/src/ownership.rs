@@ -152,7 +152,7 @@ struct Slot {
     mine: Mine,
     /// What I know led to nothing: no claim before the next read.
     stale: bool,
-    /// When I last learned of it by an act of my own: older reads know less.
+    /// When I last learned of it by an act of my own, or that it is not mine any more: reads sent before may know less.
     learned: Duration,
     /// When a read last told me of another epoch. One that was sent before and tells of a lower epoch was overtaken on
     /// its way; one sent after tells of a database that lost what it had committed.
@@ -230,6 +230,7 @@ impl Ownership {
         self.release_stopped(now, &mut actions);
         self.read(now, &mut actions);
         self.report(&mut actions);
+        debug_assert!(self.slots.iter().all(|slot| slot.is_mine(self.me)), "{actions:?}");
         actions
     }
 
@@ -303,6 +304,7 @@ impl Ownership {
             slot.abandon(partition, actions);
             slot.owner = None;
             slot.stale = true;
+            slot.learned = now; // A read of the table may be on its way that still calls it mine.
             self.changed = true;
             self.table.asking.due = now;
         }
@@ -320,7 +322,7 @@ impl Ownership {
     ) {
         let me = self.me;
         let Some(slot) = self.slots.get_mut(usize::from(partition)) else { return };
-        if slot.learned >= sent || epoch < slot.epoch && slot.raised >= sent {
+        if slot.learned > sent || epoch < slot.epoch && slot.raised > sent {
             return;
         }
         slot.stale = false;
@@ -494,6 +496,14 @@ impl Ownership {
 }
 
 impl Slot {
+    /// Whether this node acts only where it is the owner, as far as it knows.
+    fn is_mine(&self, me: Gen) -> bool {
+        invariants::step::acts_as_owner(
+            !matches!(self.mine, Mine::No | Mine::Claiming),
+            self.owner == Some(me),
+        )
+    }
+
     fn serve(&mut self, now: Duration) {
         self.mine = Mine::Serving;
         self.learned = now;

@@ -271,7 +271,12 @@ impl Cluster {
 
     /// Whether the node serves: it is in the view, able to renew, and able to reach Valkey.
     pub fn is_ready(&self) -> bool {
-        self.inner.exit.borrow().is_none() && self.may_act() && *self.inner.reachable.borrow()
+        self.inner.exit.borrow().is_none() && self.may_act() && self.is_valkey_reachable()
+    }
+
+    /// Whether Valkey answers. While it does not, no bells are heard here.
+    pub fn is_valkey_reachable(&self) -> bool {
+        *self.inner.reachable.borrow()
     }
 
     /// Rings bells.

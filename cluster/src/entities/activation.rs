@@ -1,7 +1,7 @@
 //! One entity that lives here, or is about to, or is ending: what waits for it, and what it is doing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use ractor::{ActorCell, ActorRef, MessagingErr};
@@ -9,7 +9,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use super::{EntityMessage, Permit, Receipt, Reply};
-use crate::config::EntityLimits;
 use crate::streams::Ack;
 
 /// The present activation of an entity.
@@ -196,23 +195,4 @@ impl How {
 fn send(actor: &ActorRef<EntityMessage>, asking: Asking) -> Result<(), MessagingErr<EntityMessage>> {
     let Asking { body, reply, permit } = asking;
     actor.cast(EntityMessage::Ask { body, reply, permit })
-}
-
-/// How long to wait after so many failures in a row.
-pub(super) fn back_off(limits: &EntityLimits, failures: u32) -> Duration {
-    let doubled =
-        limits.restart_first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20)));
-    doubled.min(limits.restart_max)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn back_off_doubles_from_a_tenth_of_a_second_to_half_a_minute() {
-        let limits = EntityLimits::default();
-        let waits: Vec<_> = [1, 2, 3, 9, 10, 1000].map(|n| back_off(&limits, n).as_millis()).into();
-        assert_eq!(waits, [100, 200, 400, 25_600, 30_000, 30_000]);
-    }
 }

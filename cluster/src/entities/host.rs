@@ -13,7 +13,7 @@ use bytes::Bytes;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::activation::{Activation, Asking, How, Phase, back_off};
+use super::activation::{Activation, Asking, How, Phase};
 use super::{EntityContext, EntityMessage, Factories, Permit, Receipt, Reply};
 use crate::acting::Acting;
 use crate::authority::Lease;
@@ -317,7 +317,7 @@ impl Host {
             entity.settled();
             entity.undone += 1;
             entity.wanted.add(bells);
-            let wait = back_off(&self.limits, entity.undone);
+            let wait = self.limits.back_off(entity.undone);
             return state.set_due(&key, wait);
         }
         // Its end was told before this. Another activation, or none yet, takes the bells.
@@ -399,7 +399,7 @@ impl Host {
         resting.failures = failures;
         resting.wanted.wake = true; // It catches up on what it had been doing.
         hosted.entities.insert(key.clone(), resting);
-        state.set_due(key, back_off(&self.limits, failures));
+        state.set_due(key, self.limits.back_off(failures));
     }
 
     fn tick(&self, state: &mut State) {

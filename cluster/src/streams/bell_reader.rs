@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use super::acks::{Ack, Acks};
+use super::listening::{Ask, Listening};
 use super::valkey::{Valkey, creates_group, is_missing_group};
 use super::{StreamError, millis};
 use crate::key::EntityKey;
@@ -62,11 +63,10 @@ struct Reading {
     serving: Arc<Serving>,
     /// The streams of all served partitions.
     streams: Vec<String>,
-    /// Partitions whose groups are made and whose leftovers are taken over.
-    known: BTreeSet<u16>,
+    listening: Listening,
+    begun: Instant,
     places: Arc<Semaphore>,
     in_hand_max: usize,
-    looked_back: Instant,
 }
 
 impl BellReader {
@@ -77,16 +77,16 @@ impl BellReader {
             connection: None,
             serving: Arc::default(),
             streams: Vec::new(),
-            known: BTreeSet::new(),
+            listening: Listening::new(self.valkey.limits().bell_idle_max, Duration::ZERO),
+            begun: Instant::now(),
             places: Arc::new(Semaphore::new(in_hand_max)),
             in_hand_max,
-            looked_back: Instant::now(),
         };
         loop {
             let serving = self.serving.borrow_and_update().clone();
             self.seen.send_replace(serving.change);
             if !*self.acting.borrow_and_update() || serving.partitions.is_empty() {
-                reading.known.clear();
+                reading.listening.begin_again();
                 let (serving_changed, acting_changed) = (self.serving.changed(), self.acting.changed());
                 let changed = tokio::select! {
                     changed = serving_changed => changed,
@@ -104,8 +104,7 @@ impl BellReader {
                     "bells cannot be read"
                 );
                 reading.connection = None;
-                // Whatever Valkey has forgotten meanwhile is made again.
-                reading.known.clear();
+                reading.listening.begin_again();
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -116,17 +115,13 @@ impl BellReader {
             reading.streams = self.streams(serving.partitions.iter().copied())?;
             reading.serving = serving.clone();
         }
-        let fresh: Vec<u16> = serving.partitions.difference(&reading.known).copied().collect();
-        if !fresh.is_empty() {
-            let streams = self.streams(fresh.into_iter())?;
+        while let Ask::TakeOver { partitions, idle } =
+            reading.listening.next(&serving.partitions, reading.begun.elapsed())
+        {
+            let streams = self.streams(partitions.iter().copied())?;
             self.create_groups(&streams).await?;
-            self.take_over(streams, Duration::ZERO, reading).await?;
-        }
-        reading.known.clone_from(&serving.partitions);
-        let idle = self.valkey.limits().bell_idle_max;
-        if reading.looked_back.elapsed() > idle {
-            reading.looked_back = Instant::now();
-            self.take_over(reading.streams.clone(), idle, reading).await?;
+            self.take_over(streams, idle, reading).await?;
+            reading.listening.has_taken_over(&partitions);
         }
         if reading.places.available_permits() == 0 {
             // Enough in hand: whoever has a bell settles it first. Not for long, partitions may change.
@@ -149,8 +144,7 @@ impl BellReader {
         partitions.map(|partition| self.valkey.bell_stream(partition, self.lane)).collect()
     }
 
-    /// Takes what was read and not acknowledged. At once for a partition just claimed: there is one owner,
-    /// and it is this node.
+    /// Takes what was read and not acknowledged for so long.
     async fn take_over(
         &self,
         streams: Vec<String>,

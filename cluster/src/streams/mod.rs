@@ -6,6 +6,8 @@
 mod acks;
 pub(crate) mod bell_reader;
 mod bells;
+pub mod claims;
+pub mod listening;
 pub(crate) mod marker;
 mod turns;
 mod valkey;

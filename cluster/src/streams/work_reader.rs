@@ -10,6 +10,7 @@ use redis::{Pipeline, Script, Value, cmd};
 use tokio::sync::{broadcast, mpsc, watch};
 use uuid::Uuid;
 
+use super::claims::{Ask, Claims};
 use super::turns::Turns;
 use super::valkey::{Valkey, creates_group, is_missing_group};
 use super::work::{Demand, GROUP};
@@ -48,9 +49,8 @@ struct Taking {
     open: VecDeque<Demand>,
     /// Taken, but whoever waited has given up; and since when.
     ready: VecDeque<(Delivery, Instant)>,
-    /// Nodes that are gone, and may still hold something.
-    dead: Vec<Gen>,
-    looked_back: Instant,
+    claims: Claims,
+    begun: Instant,
     /// Where the next look for expired leases begins, by lane.
     cursors: Vec<String>,
     turns: Turns,
@@ -64,8 +64,8 @@ impl WorkReader {
             connection: None,
             open: VecDeque::new(),
             ready: VecDeque::new(),
-            dead: Vec::new(),
-            looked_back: Instant::now(),
+            claims: Claims::new(self.valkey.limits().work_lease, lanes.len(), Duration::ZERO),
+            begun: Instant::now(),
             cursors: vec!["0-0".to_owned(); lanes.len()],
             turns: Turns::new(lanes.iter().map(|lane| lane.share)),
         };
@@ -95,29 +95,18 @@ impl WorkReader {
         // Not renewed here, so soon another node's.
         taking.ready.retain(|(_, since)| since.elapsed() < lease / 2);
         taking.serve();
-        self.take_from_the_dead(taking).await?;
-        if !taking.open.is_empty() && taking.looked_back.elapsed() > lease / 4 {
-            taking.looked_back = Instant::now();
-            self.take_expired(taking).await?;
-        }
-        if taking.open.is_empty() { Ok(()) } else { self.read(taking).await }
-    }
-
-    /// Takes what nodes that died had in hand, without waiting for its lease.
-    async fn take_from_the_dead(&mut self, taking: &mut Taking) -> Result<(), StreamError> {
         while let Ok(dead) = self.died.try_recv() {
-            taking.dead.push(dead);
+            taking.claims.has_died(dead);
         }
-        for dead in std::mem::take(&mut taking.dead) {
-            let mut emptied = true;
-            for lane in 0..self.valkey.lanes().len() {
-                let room = taking.wanted(lane);
-                let taken = if room == 0 { Vec::new() } else { self.take_from(dead, lane, room).await? };
-                emptied &= room > taken.len();
-                taking.take_in(lane, taken, true);
-            }
-            if !emptied {
-                taking.dead.push(dead); // There may be more, once somebody waits for it.
+        while let Some(ask) = taking.next() {
+            match &ask {
+                Ask::TakeFrom { dead, lane, count } => {
+                    let taken = self.take_from(*dead, *lane, *count).await?;
+                    taking.claims.came(&ask, taken.len());
+                    taking.take_in(*lane, taken, true);
+                }
+                Ask::TakeExpired(lanes) => self.take_expired(lanes, taking).await?,
+                Ask::Read(lanes) => return self.read(lanes, taking).await,
             }
         }
         Ok(())
@@ -135,11 +124,10 @@ impl WorkReader {
     }
 
     /// Takes what its holder did not renew. From where the last look ended: a look sees only so many.
-    async fn take_expired(&self, taking: &mut Taking) -> Result<(), StreamError> {
+    async fn take_expired(&self, lanes: &[usize], taking: &mut Taking) -> Result<(), StreamError> {
         let lease = millis(self.valkey.limits().work_lease);
-        let lanes: Vec<usize> = taking.lanes();
         let mut commands = Pipeline::with_capacity(lanes.len());
-        for lane in &lanes {
+        for lane in lanes {
             let stream = self.valkey.work_stream(*lane)?;
             commands.cmd("XAUTOCLAIM").arg(stream).arg(GROUP).arg(self.me.0).arg(lease);
             commands.arg(&taking.cursors[*lane]).arg("COUNT").arg(taking.wanted(*lane));
@@ -149,9 +137,9 @@ impl WorkReader {
             Err(StreamError::NoGroup) => return self.create_groups().await,
             Err(error) => return Err(error),
         };
-        for (lane, reply) in lanes.into_iter().zip(replies) {
-            taking.cursors[lane] = reply.next_stream_id;
-            taking.take_in(lane, reply.claimed, true);
+        for (lane, reply) in lanes.iter().zip(replies) {
+            taking.cursors[*lane] = reply.next_stream_id;
+            taking.take_in(*lane, reply.claimed, true);
         }
         Ok(())
     }
@@ -168,14 +156,13 @@ impl WorkReader {
 
     /// One entry of the lane whose turn it is, else of the most urgent that has any, else whatever comes
     /// first.
-    async fn read(&self, taking: &mut Taking) -> Result<(), StreamError> {
-        let wanted = taking.lanes();
-        for lane in taking.turns.next(&wanted) {
+    async fn read(&self, wanted: &[usize], taking: &mut Taking) -> Result<(), StreamError> {
+        for lane in taking.turns.next(wanted) {
             if self.read_lanes(taking, &[lane], None).await? > 0 {
                 return Ok(());
             }
         }
-        self.read_lanes(taking, &wanted, Some(BLOCK)).await.map(drop)
+        self.read_lanes(taking, wanted, Some(BLOCK)).await.map(drop)
     }
 
     /// Reads at most one entry of each lane; how many there were.
@@ -218,13 +205,10 @@ impl WorkReader {
 }
 
 impl Taking {
-    /// All lanes somebody waits for.
-    fn lanes(&self) -> Vec<usize> {
-        let mut lanes: Vec<_> = self.open.iter().flat_map(|demand| demand.lanes.iter().copied()).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        lanes.retain(|lane| *lane < self.cursors.len());
-        lanes
+    /// What to ask for next, by who waits for what.
+    fn next(&mut self) -> Option<Ask> {
+        let wanted: Vec<usize> = (0..self.cursors.len()).map(|lane| self.wanted(lane)).collect();
+        self.claims.next(&wanted, self.begun.elapsed())
     }
 
     /// How many wait for work of this lane.
