@@ -20,15 +20,20 @@ pub(crate) async fn ring(cluster: &Cluster, bells: &[store::Bell]) -> Result<(),
     Ok(())
 }
 
+/// The entity that a bell rings for; none when it is for any worker.
+pub(crate) fn entity(bell: &store::Bell) -> Option<EntityKey> {
+    let key = || EntityKey::new(bell.kind.as_str(), bell.tenant.as_uuid(), bell.key.as_str());
+    (bell.kind != WORK).then(key)
+}
+
 /// Bells for entities, and work for anybody. Order is kept within each.
 fn sort(bells: &[store::Bell]) -> (Vec<Bell>, Vec<WorkItem>) {
-    let (work, entities): (Vec<_>, Vec<_>) = bells.iter().partition(|bell| bell.kind == WORK);
-    let entities = entities.into_iter().map(|bell| Bell {
-        key: EntityKey::new(bell.kind.as_str(), bell.tenant.as_uuid(), bell.key.as_str()),
-        lane: bell.lane as usize,
-        outbox_id: bell.id,
+    let work = bells.iter().filter(|bell| bell.kind == WORK);
+    let entities = bells.iter().filter_map(|bell| {
+        let (key, lane) = (entity(bell)?, bell.lane as usize);
+        Some(Bell { key, lane, outbox_id: bell.id })
     });
-    let work = work.into_iter().map(|bell| WorkItem {
+    let work = work.map(|bell| WorkItem {
         tenant: bell.tenant.as_uuid(),
         id: bell.key.as_str().into(),
         lane: bell.lane as usize,

@@ -107,16 +107,16 @@ impl Image {
         loop {
             let behind = self.read().await?;
             name_oldest(&behind);
-            match decide(&behind, inventory::EXTRACTOR) {
-                Step::Rest => return Ok(()),
-                Step::SkipExtraction(jobs) => self.skip_extraction(jobs).await?,
-                Step::Evaluate(jobs) => {
-                    let saved = self.evaluate(jobs).await?;
-                    if !saved || behind.admitted.is_empty() {
-                        return Ok(());
-                    }
-                }
-                Step::Dispatch(jobs) => return self.dispatch(jobs).await,
+            let step = decide(&behind, inventory::EXTRACTOR);
+            let goes_on = step.goes_on(&behind);
+            let done = match step {
+                Step::Rest => true,
+                Step::SkipExtraction(jobs) => self.skip_extraction(jobs).await.map(|()| true)?,
+                Step::Evaluate(jobs) => self.evaluate(jobs).await?,
+                Step::Dispatch(jobs) => self.dispatch(jobs).await.map(|()| true)?,
+            };
+            if !done || !goes_on {
+                return Ok(());
             }
         }
     }

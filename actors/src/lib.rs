@@ -5,7 +5,7 @@
 //!   tenant.rs   whose turn it is                         relay.rs        outbox → streams
 //!   image.rs    from job to verdict                      scan_worker.rs  work → SBOM, one slot each
 //!   feed.rs     from source to observations
-//!   scheduler.rs  from changes of feeds to images
+//!   scheduler.rs  from changes of feeds to images      lookout.rs    wakes what it hears no bells for
 //!   sweeper.rs  rings for what stands still
 //! ```
 //!
@@ -26,13 +26,14 @@ pub mod feed;
 mod feed_format;
 pub mod image;
 pub mod index_cache;
+pub mod lookout;
 pub mod metrics;
 mod node;
 mod places;
 mod recall;
-mod relay;
+pub mod relay;
 pub mod sampler;
-mod scan_worker;
+pub mod scan_worker;
 pub mod scheduler;
 mod supervisor;
 pub mod sweeper;

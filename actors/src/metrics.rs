@@ -42,6 +42,8 @@ pub const BELLS_RUNG: &str = "starling_bells_rung_total";
 pub const RELAY_FAILURES: &str = "starling_relay_failures_total";
 /// Bells that the sweeper found missing.
 pub const SWEPT: &str = "starling_sweep_rings_total";
+/// Entities woken by a node's lookout while it heard no bells.
+pub const LOOKED_OUT: &str = "starling_lookout_wakes_total";
 /// Jobs ended because their deadline had passed.
 pub const JOBS_OVERDUE: &str = "starling_jobs_overdue_total";
 /// Images put into the BOM-index after their SBOM was stored, by a newer build.
@@ -106,6 +108,7 @@ pub fn describe() {
     describe_counter!(BELLS_RUNG, "bells carried from the outbox to streams, by kind");
     describe_counter!(RELAY_FAILURES, "rounds of the relay that failed, by cause");
     describe_counter!(SWEPT, "bells rung by the sweeper because nothing moved");
+    describe_counter!(LOOKED_OUT, "entities woken without a bell while Valkey did not answer");
     describe_counter!(JOBS_OVERDUE, "jobs ended because their deadline had passed");
     describe_counter!(IMAGES_INDEXED, "images put into the BOM-index that an older build had left out");
     describe_histogram!(

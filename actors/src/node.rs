@@ -1,4 +1,4 @@
-//! The actors that every node has for itself: the relay and the worker's slots, under one supervisor.
+//! The actors that every node has for itself: the relay, the lookout and the worker's slots, under one supervisor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Deps;
 use crate::backoff::Backoff;
+use crate::lookout::Lookout;
 use crate::metrics::WORKER_SLOTS;
 use crate::relay::Relay;
 use crate::scan_worker::{Shared, Slot, lanes_of_slots};
@@ -24,11 +25,11 @@ pub struct NodeActors {
     slots: usize,
 }
 
-/// Starts the node's own actors: the relay, and as many slots of the worker as are configured.
+/// Starts the node's own actors: the relay, the lookout, and as many slots of the worker as are configured.
 pub async fn spawn_node_actors(deps: &Deps, cluster: &Cluster) -> Result<NodeActors, SpawnErr> {
     let stop = CancellationToken::new();
     let slots = deps.config.worker_slots;
-    let mut children = vec![relay(deps, cluster)];
+    let mut children = vec![relay(deps, cluster), lookout(deps, cluster)];
     children.extend(worker(deps, cluster, &stop));
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     metrics::gauge!(WORKER_SLOTS, "state" => "all").set(slots as f64);
@@ -73,6 +74,15 @@ fn relay(deps: &Deps, cluster: &Cluster) -> Child {
     Child { kind: "relay", ends_by_itself: false, start }
 }
 
+fn lookout(deps: &Deps, cluster: &Cluster) -> Child {
+    let (store, cluster) = (deps.store.clone(), cluster.clone());
+    let start: Start = Box::new(move |supervisor| {
+        let lookout = Lookout { store: store.clone(), cluster: cluster.clone() };
+        Box::pin(linked(lookout, supervisor))
+    });
+    Child { kind: "lookout", ends_by_itself: false, start }
+}
+
 fn worker(deps: &Deps, cluster: &Cluster, stop: &CancellationToken) -> Vec<Child> {
     let shared = Arc::new(Shared {
         store: deps.store.clone(),
@@ -80,6 +90,7 @@ fn worker(deps: &Deps, cluster: &Cluster, stop: &CancellationToken) -> Vec<Child
         cluster: cluster.clone(),
         limits: deps.config.inventory.clone(),
         keep_every: deps.config.keep_every(),
+        work_lease: deps.config.work_lease,
         stop: stop.clone(),
     });
     let slot = |lanes: Vec<usize>| {

@@ -4,22 +4,17 @@
 //! are either still owed or rung twice, and a bell that rings twice does no harm. While Valkey is away
 //! the bells wait in the outbox.
 
-use std::time::Duration;
+pub mod rounds;
 
 use cluster::Cluster;
 use cluster::streams::StreamError;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use store::Store;
+use store::{Bell, FleetTx, Store};
 
-use crate::backoff::Backoff;
+use self::rounds::{BATCH, Came, Next, Rest, Rounds};
 use crate::bells;
 use crate::failpoint::{self, Point};
 use crate::metrics::RELAY_FAILURES;
-
-/// Another node's commit does not notify us, and its own relay may be gone.
-const POLL: Duration = Duration::from_millis(100);
-const BATCH: u32 = 500;
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 
 /// The relay of one node.
 pub(crate) struct Relay {
@@ -53,43 +48,33 @@ impl Failure {
 
 impl Actor for Relay {
     type Msg = Message;
-    /// Rounds that failed in a row.
-    type State = u32;
+    type State = Rounds;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Message>, (): ()) -> Result<u32, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Message>, (): ()) -> Result<Rounds, ActorProcessingErr> {
         myself.cast(Message::Round)?;
-        Ok(0)
+        Ok(Rounds::default())
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Message>,
         Message::Round: Message,
-        failures: &mut u32,
+        rounds: &mut Rounds,
     ) -> Result<(), ActorProcessingErr> {
-        match self.round().await {
-            Ok(carried) => {
-                if *failures > 0 {
-                    tracing::info!(rounds = *failures, "the relay carries bells again");
-                }
-                *failures = 0;
-                if carried < BATCH as usize {
-                    let bell_rung = self.store.bell_rung();
-                    let _ = tokio::time::timeout(POLL, bell_rung.notified()).await;
-                }
+        let failures = rounds.failures();
+        let rest = self.round(rounds).await;
+        if failures > 0 && rounds.failures() == 0 {
+            tracing::info!(rounds = failures, "the relay carries bells again");
+        }
+        let longest = rest.longest(rand::random());
+        match rest {
+            Rest::No => {}
+            Rest::UntilRung => {
+                let bell_rung = self.store.bell_rung();
+                let _ = tokio::time::timeout(longest, bell_rung.notified()).await;
             }
-            Err(failure) => {
-                *failures += 1;
-                metrics::counter!(RELAY_FAILURES, "cause" => failure.cause()).increment(1);
-                if *failures == 1 {
-                    tracing::warn!(
-                        error = &failure as &dyn std::error::Error,
-                        "the relay cannot carry bells"
-                    );
-                }
-                tokio::time::sleep(BACKOFF.random_delay(*failures)).await;
-            }
+            Rest::BackOff(_) => tokio::time::sleep(longest).await,
         }
         myself.cast(Message::Round)?;
         Ok(())
@@ -97,16 +82,54 @@ impl Actor for Relay {
 }
 
 impl Relay {
-    /// Carries one batch; how many bells it had.
-    async fn round(&self) -> Result<usize, Failure> {
-        let mut tx = self.store.fleet().await?;
-        let due = store::outbox::take(&mut tx, BATCH).await?;
-        if due.is_empty() {
-            return Ok(0);
+    /// Carries one batch, in the order that [`Rounds`] says.
+    async fn round(&self, rounds: &mut Rounds) -> Rest {
+        let mut open = None;
+        let mut came = Came::Begun;
+        loop {
+            let next = rounds.next(came);
+            if let Next::Rest(rest) = next {
+                return rest;
+            }
+            came = match self.step(next, &mut open).await {
+                Ok(came) => came,
+                Err(failure) => {
+                    open = None; // Rolled back: they are still owed.
+                    tell(&failure, rounds.failures());
+                    Came::Failed
+                }
+            };
         }
-        bells::ring(&self.cluster, &due).await?;
-        failpoint::hit(Point::RelayBeforeCommit).await;
-        tx.commit().await?;
-        Ok(due.len())
+    }
+
+    /// Takes a step. `open` is the transaction that has taken the bells.
+    async fn step(&self, next: Next, open: &mut Option<(FleetTx, Vec<Bell>)>) -> Result<Came, Failure> {
+        match (next, open.take()) {
+            (Next::Ring, Some((tx, bells))) => {
+                bells::ring(&self.cluster, &bells).await?;
+                *open = Some((tx, bells));
+                Ok(Came::Rung)
+            }
+            (Next::Commit, Some((tx, _))) => {
+                failpoint::hit(Point::RelayBeforeCommit).await;
+                tx.commit().await?;
+                Ok(Came::Committed)
+            }
+            (Next::Take | Next::Ring | Next::Commit | Next::Rest(_), _) => {
+                let mut tx = self.store.fleet().await?;
+                let bells = store::outbox::take(&mut tx, BATCH).await?;
+                let taken = bells.len();
+                *open = Some((tx, bells));
+                Ok(Came::Taken(taken))
+            }
+        }
+    }
+}
+
+/// Counts each failure, and tells of the first in a row.
+fn tell(failure: &Failure, failures_before: u32) {
+    metrics::counter!(RELAY_FAILURES, "cause" => failure.cause()).increment(1);
+    if failures_before == 0 {
+        tracing::warn!(error = failure as &dyn std::error::Error, "the relay cannot carry bells");
     }
 }

@@ -7,6 +7,7 @@
 //! A slot reads nothing ahead, and an entry is acknowledged after its effect is committed.
 
 mod attempt;
+pub mod entry;
 mod layers;
 mod reading;
 
@@ -24,6 +25,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::attempt::{Attempt, Ended};
+use self::entry::{Settled, after_claim, after_stop};
 use crate::backoff::Backoff;
 use crate::failpoint::{self, Point};
 use crate::metrics::{EXTRACTION_DURATION, JOBS_FINISHED, WORK_ATTEMPTS, WORKER_SLOTS};
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) limits: inventory::Limits,
     /// Between two questions whether the attempt still stands, which also renew the lease.
     pub(crate) keep_every: Duration,
+    /// Work not renewed for this long may be taken over.
+    pub(crate) work_lease: Duration,
     /// Give back what is held, and take nothing more.
     pub(crate) stop: CancellationToken,
 }
@@ -67,15 +71,6 @@ pub(crate) fn lanes_of_slots(slots: usize) -> Vec<Vec<usize>> {
 pub(crate) enum Message {
     /// Take the next piece of work.
     Next,
-}
-
-/// What is known of an entry once its work was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// Settled in the store: acknowledge it.
-    Settled,
-    /// Not settled by us: when the lease runs out, somebody looks at it again.
-    Open,
 }
 
 impl Actor for Slot {
@@ -152,8 +147,8 @@ impl Shared {
         );
         async {
             match self.settle(tenant, &delivery).await {
-                Ok(Verdict::Open) => {}
-                Ok(Verdict::Settled) => {
+                Ok(Settled::No) => {}
+                Ok(Settled::Yes) => {
                     // Not acknowledged, it comes again and turns out to be done.
                     if let Err(error) = self.cluster.work().done(delivery.entry.clone()).await {
                         tracing::debug!(error = &error as &dyn std::error::Error, "entry not acknowledged");
@@ -168,20 +163,21 @@ impl Shared {
         .await;
     }
 
-    async fn settle(&self, tenant: TenantId, delivery: &Delivery) -> Result<Verdict, store::Error> {
+    async fn settle(&self, tenant: TenantId, delivery: &Delivery) -> Result<Settled, store::Error> {
         let Ok(work) = delivery.item.id.parse::<Uuid>() else {
             tracing::error!("an entry names no work");
-            return Ok(Verdict::Settled);
+            return Ok(Settled::Yes);
         };
         let me = self.cluster.generation().0;
-        match store::work::claim(&self.store, work, tenant, me, delivery.reclaimed).await? {
+        // Several times it would have asked, had it been at it.
+        let silent = delivery.reclaimed.then_some(self.work_lease / 2);
+        match store::work::claim(&self.store, work, tenant, me, silent).await? {
             Claim::Claimed(claimed) => self.attempt(*claimed, delivery).await,
-            // The live holder has an entry of its own, and a waiting one gets another when it is due.
-            Claim::AlreadyDone | Claim::HeldByLiveNode | Claim::NotYet => Ok(Verdict::Settled),
+            refused => Ok(after_claim(&refused)),
         }
     }
 
-    async fn attempt(&self, claimed: Claimed, delivery: &Delivery) -> Result<Verdict, store::Error> {
+    async fn attempt(&self, claimed: Claimed, delivery: &Delivery) -> Result<Settled, store::Error> {
         let span = tracing::Span::current();
         span.record("work.attempt", claimed.hold.attempt);
         span.record("image.digest", claimed.image.as_str());
@@ -193,14 +189,14 @@ impl Shared {
         let started = Instant::now();
         let hold = claimed.hold;
         let ended = Attempt { shared: self, claimed, entry: &delivery.entry }.run().await;
-        let (result, verdict) = match ended {
+        let (result, settled) = match ended {
             Ended::Read(sbom) => {
                 metrics::histogram!(EXTRACTION_DURATION).record(started.elapsed());
                 failpoint::hit(Point::WorkerBeforeComplete).await;
                 ("done", self.complete(&hold, &sbom).await?)
             }
             Ended::Failed(failure) => ("failed", self.fail(&hold, &failure).await?),
-            Ended::Unwanted(reason) => (unwanted(reason).0, unwanted(reason).1),
+            Ended::Unwanted(reason) => (unwanted(reason), after_stop(reason)),
             Ended::Stopping => {
                 let reason = "the node that read it was stopped".to_owned();
                 ("stopped", self.fail(&hold, &Failure::Passing { reason }).await?)
@@ -208,10 +204,10 @@ impl Shared {
         };
         metrics::counter!(WORK_ATTEMPTS, "result" => result).increment(1);
         tracing::info!(result, duration_ms = started.elapsed().as_millis(), "attempt ended");
-        Ok(verdict)
+        Ok(settled)
     }
 
-    async fn complete(&self, hold: &Hold, sbom: &store::work::Extracted) -> Result<Verdict, store::Error> {
+    async fn complete(&self, hold: &Hold, sbom: &store::work::Extracted) -> Result<Settled, store::Error> {
         for tries in 1.. {
             match store::work::complete(&self.store, hold, sbom).await {
                 Ok(()) => break,
@@ -223,10 +219,10 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Verdict::Settled)
+        Ok(Settled::Yes)
     }
 
-    async fn fail(&self, hold: &Hold, failure: &Failure) -> Result<Verdict, store::Error> {
+    async fn fail(&self, hold: &Hold, failure: &Failure) -> Result<Settled, store::Error> {
         match store::work::fail(&self.store, hold, failure).await {
             Ok(Failed::Again) => {}
             Ok(Failed::ForGood | Failed::Buried) => {
@@ -235,23 +231,23 @@ impl Shared {
             Err(store::Error::Stale { .. }) => return self.after_refusal(hold).await,
             Err(error) => return Err(error),
         }
-        Ok(Verdict::Settled)
+        Ok(Settled::Yes)
     }
 
     /// The attempt was refused: by one who took it over, or because it had been said before.
-    async fn after_refusal(&self, hold: &Hold) -> Result<Verdict, store::Error> {
+    async fn after_refusal(&self, hold: &Hold) -> Result<Settled, store::Error> {
         Ok(match store::work::keep(&self.store, hold).await? {
-            Keep::Stop(reason) => unwanted(reason).1,
-            Keep::Continue => Verdict::Open,
+            Keep::Stop(reason) => after_stop(reason),
+            Keep::Continue => Settled::No,
         })
     }
 }
 
-/// The word for it, and what becomes of the entry: one that was taken over is the other's now.
-const fn unwanted(reason: StopReason) -> (&'static str, Verdict) {
+/// The word for it.
+const fn unwanted(reason: StopReason) -> &'static str {
     match reason {
-        StopReason::Cancelled => ("cancelled", Verdict::Settled),
-        StopReason::TakenOver => ("taken over", Verdict::Open),
+        StopReason::Cancelled => "cancelled",
+        StopReason::TakenOver => "taken over",
     }
 }
 

@@ -41,7 +41,8 @@ pub async fn find(tx: &mut FleetTx, older_than: Duration) -> Result<Vec<Bell>, E
                 where w.state = 'ready' and w.due_at < line order by w.due_at limit $2)
                union all
                (select 'work', w.tenant_id, w.work_id::text, w.lane from orchestrator.work w
-                where w.state = 'held' and not cluster.is_live(w.holder_gen) limit $2)
+                where w.state = 'held' and (not cluster.is_live(w.holder_gen)
+                       or coalesce(w.kept_at, w.held_since) < clock_timestamp() - orchestrator.hold_lasts()) limit $2)
                union all
                (select 'feed', '00000000-0000-0000-0000-000000000000'::uuid, feed_id, 2::smallint
                 from vuln.feed_now where due))

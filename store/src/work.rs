@@ -1,5 +1,7 @@
 //! Heavy work: claimed by a worker under an attempt's number, which every later word of that worker names.
 
+use std::time::Duration;
+
 use evaluation::impact::Indexed;
 use model::{Digest, ImageDigest, JobId, Lane, TenantId, TraceId};
 use uuid::Uuid;
@@ -113,22 +115,23 @@ pub enum Failed {
     Buried,
 }
 
-/// Asks for work. `reclaimed`: the lease of the message's former reader ran out, so its holder counts as gone.
+/// Asks for work. `silent`: what is held counts as given up when its holder has not asked for so long, as
+/// after the lease of the message's former reader ran out; `None` for as long as a hold lasts by itself.
 pub async fn claim(
     store: &Store,
     work: Uuid,
     tenant: TenantId,
     holder_gen: i64,
-    reclaimed: bool,
+    silent: Option<Duration>,
 ) -> Result<Claim, Error> {
     let mut tx = store.tenant(tenant).await?;
     let row = sqlx::query!(
         r#"select code as "code!", attempt, image, lane
-           from orchestrator.claim_work($1, $2, $3, $4, $5)"#,
+           from orchestrator.take_work($1, $2, $3, $4, $5)"#,
         tenant.as_uuid(),
         work,
         holder_gen,
-        reclaimed,
+        silent.map(|silent| silent.as_secs_f64()),
         Uuid::now_v7(),
     )
     .fetch_one(tx.conn())
@@ -176,7 +179,8 @@ async fn claimed(tx: &mut TenantTx, hold: Hold, image: ImageDigest, lane: Lane) 
     Ok(Claim::Claimed(Box::new(Claimed { hold, image, config, layers, lane, asked_by })))
 }
 
-/// Asks whether to go on. Call it at least once a second while working.
+/// Asks whether to go on, and keeps the hold. Call it at least once a second while working: a hold that is not kept
+/// for long counts as given up, as its holder may never have heard of it.
 pub async fn keep(store: &Store, hold: &Hold) -> Result<Keep, Error> {
     let mut tx = store.tenant(hold.tenant).await?;
     let code = sqlx::query_scalar!(

@@ -19,6 +19,17 @@ pub enum Step {
     Evaluate(Vec<JobId>),
 }
 
+impl Step {
+    /// Whether to look again after this step, and so to take another. Whatever comes after the last look rings.
+    pub const fn goes_on(&self, behind: &Behind) -> bool {
+        match self {
+            Self::SkipExtraction(_) => true,
+            Self::Evaluate(_) => !behind.admitted.is_empty(),
+            Self::Rest | Self::Dispatch(_) => false,
+        }
+    }
+}
+
 /// The next step. `extractor` is the one this build has.
 ///
 /// Jobs that need no worker go first: they are done soonest.

@@ -2,7 +2,7 @@
 //! at every sweep, but less and less often.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use store::Bell;
 
@@ -13,23 +13,24 @@ type Who = (String, model::TenantId, String, model::Lane);
 
 #[derive(Debug, Clone, Copy)]
 struct Rung {
-    at: Instant,
+    at: Duration,
     times: u32,
 }
 
 /// The bells that the sweeper rang and that are still found missing.
 #[derive(Debug, Default)]
-pub(super) struct Memory(HashMap<Who, Rung>);
+pub struct Memory(HashMap<Who, Rung>);
 
 impl Memory {
-    /// Those of the bells whose time has come. What is not among them any more is forgotten.
-    pub(super) fn due(&mut self, found: Vec<Bell>, now: Instant, timing: &SweepTiming) -> Vec<Bell> {
+    /// Those of the bells whose time has come, on whatever clock the caller has. What is not among them any more is
+    /// forgotten.
+    pub fn due(&mut self, found: Vec<Bell>, now: Duration, timing: &SweepTiming) -> Vec<Bell> {
         let mut next = HashMap::with_capacity(found.len());
         let mut due = Vec::new();
         for bell in found {
             let who = who(&bell);
             let rung = match self.0.get(&who) {
-                Some(rung) if now.duration_since(rung.at) < pause(rung.times, timing) => *rung,
+                Some(rung) if now.saturating_sub(rung.at) < pause(rung.times, timing) => *rung,
                 known => {
                     due.push(bell);
                     Rung { at: now, times: known.map_or(1, |rung| rung.times.saturating_add(1)) }
@@ -42,14 +43,14 @@ impl Memory {
     }
 
     /// These have not been rung after all.
-    pub(super) fn forget(&mut self, bells: &[Bell]) {
+    pub fn forget(&mut self, bells: &[Bell]) {
         for bell in bells {
             self.0.remove(&who(bell));
         }
     }
 
     /// Forgets everything: nothing that was rung has arrived.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.0.clear();
     }
 }
@@ -81,8 +82,8 @@ mod tests {
             longest: Duration::from_secs(40),
             ..SweepTiming::default()
         };
-        let (start, mut memory) = (Instant::now(), Memory::default());
-        let at = |second| start + Duration::from_secs(second);
+        let mut memory = Memory::default();
+        let at = Duration::from_secs;
         seconds.filter(|second| !memory.due(vec![bell("a")], at(*second), &timing).is_empty()).collect()
     }
 
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_has_moved_meanwhile_is_new_again() {
-        let (now, timing) = (Instant::now(), SweepTiming::default());
+        let (now, timing) = (Duration::ZERO, SweepTiming::default());
         let mut memory = Memory::default();
         assert_eq!(memory.due(vec![bell("a"), bell("b")], now, &timing), [bell("a"), bell("b")]);
         assert_eq!(memory.due(vec![bell("b")], now, &timing), []);
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_was_not_rung_after_all_is_due_at_once() {
-        let (now, timing) = (Instant::now(), SweepTiming::default());
+        let (now, timing) = (Duration::ZERO, SweepTiming::default());
         let mut memory = Memory::default();
         memory.due(vec![bell("a"), bell("b")], now, &timing);
         memory.forget(&[bell("a")]);

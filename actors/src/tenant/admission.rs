@@ -9,6 +9,7 @@
 //! - bulk: what the sweep's quarter leaves while there are sweeps;
 //! - bulk and sweep together never more than three quarters: the rest is kept free for interactive.
 
+use invariants::step::is_within_quota;
 use model::{JobId, Lane};
 
 /// One lane of a tenant.
@@ -36,7 +37,7 @@ pub struct View {
 /// The jobs to admit now, in the order of their lanes.
 pub fn decide(view: &View) -> Vec<JobId> {
     let mut seen = view.clone();
-    let mut admitted = Vec::new();
+    let mut admitted: Vec<JobId> = Vec::new();
     for lane in Lane::ALL {
         let room = usize::try_from(room(&seen, *lane)).unwrap_or(usize::MAX);
         let lane = &mut seen.lanes[*lane as usize];
@@ -44,6 +45,9 @@ pub fn decide(view: &View) -> Vec<JobId> {
         lane.inflight += u32::try_from(taken).unwrap_or(u32::MAX);
         admitted.extend(lane.waiting.drain(..taken));
     }
+    let before: u32 = view.lanes.iter().map(|lane| lane.inflight).sum();
+    let let_in = u32::try_from(admitted.len()).unwrap_or(u32::MAX);
+    debug_assert!(is_within_quota(before, let_in, view.max_inflight), "{view:?}");
     admitted
 }
 

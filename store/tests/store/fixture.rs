@@ -129,7 +129,7 @@ impl World {
     }
 
     pub(crate) async fn claimed(&self, tenant: TenantId, work: Uuid, generation: i64) -> Claimed {
-        match work::claim(&self.store, work, tenant, generation, false).await.unwrap() {
+        match work::claim(&self.store, work, tenant, generation, None).await.unwrap() {
             Claim::Claimed(claimed) => *claimed,
             other => panic!("not claimed: {other:?}"),
         }

@@ -6,11 +6,12 @@ use model::{Coverage, ImageDigest, JobId, JobState, Lane, Severity, Stage, Tenan
 use sqlx::PgPool;
 use store::effects::{self, Effect, SavedVerdict};
 use store::jobs::{self, Cancelled, Timeline};
+use store::tenants::Quota;
 use store::work::{self, Claim, Failed, Failure, Keep, StopReason};
 use store::{Error, Fence, admission, dead_letters, evaluations, findings, images, lanes, sweep, verdicts};
 use uuid::Uuid;
 
-use crate::fixture::{World, digest, evaluation, finding, sbom, submission};
+use crate::fixture::{GENEROUS, World, digest, evaluation, finding, sbom, submission};
 
 struct Scene {
     world: World,
@@ -298,10 +299,11 @@ async fn work_is_held_until_its_holder_is_gone_and_then_the_old_attempt_is_refus
     let image = world.image(tenant, "x").await;
     let (job, work_id) = world.dispatched(tenant, &image, scene.fence).await;
     let first = world.claimed(tenant, work_id, scene.node).await.hold;
-    let second = work::claim(&world.store, work_id, tenant, other, false).await.unwrap();
+    let second = work::claim(&world.store, work_id, tenant, other, None).await.unwrap();
     assert_eq!(second, Claim::HeldByLiveNode);
     assert_eq!(work::keep(&world.store, &first).await.unwrap(), Keep::Continue);
-    let Claim::Claimed(second) = work::claim(&world.store, work_id, tenant, other, true).await.unwrap()
+    let Claim::Claimed(second) =
+        work::claim(&world.store, work_id, tenant, other, Some(Duration::ZERO)).await.unwrap()
     else {
         panic!("a reclaimed message may take over");
     };
@@ -317,7 +319,7 @@ async fn work_is_held_until_its_holder_is_gone_and_then_the_old_attempt_is_refus
     world.sql(&format!("update cluster.node set state = 'dead' where gen = {other}")).await;
     let third = world.claimed(tenant, work_id, scene.node).await.hold;
     work::complete(&world.store, &third, &sbom("x")).await.unwrap();
-    let done = work::claim(&world.store, work_id, tenant, other, true).await.unwrap();
+    let done = work::claim(&world.store, work_id, tenant, other, Some(Duration::ZERO)).await.unwrap();
     assert_eq!(done, Claim::AlreadyDone);
     let timeline = scene.timeline(job).await;
     let reasons: Vec<_> = timeline
@@ -327,6 +329,53 @@ async fn work_is_held_until_its_holder_is_gone_and_then_the_old_attempt_is_refus
         .map(|e| (e.attempt, e.node.as_deref()))
         .collect();
     assert_eq!(reasons, [(1, Some("n1")), (2, Some("n2"))], "each attempt that was lost is told");
+}
+
+#[sqlx::test]
+async fn a_decision_that_comes_late_lets_in_no_more_than_the_quota(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    let (world, fence) = (&scene.world, scene.fence);
+    let tenant = world.tenant_with("small", Quota { max_inflight: 2, ..GENEROUS }).await;
+    let image = world.image(tenant, "x").await;
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        jobs.push(world.submit(tenant, &image).await);
+    }
+    let admit = async |jobs| world.apply(Effect::Admit { tenant, fence, jobs }).await.unwrap().moved;
+    assert_eq!(admit(vec![jobs[0]]).await, 1);
+    // Decided when nothing was in flight yet.
+    assert_eq!(admit(vec![jobs[1], jobs[2]]).await, 1);
+    assert_eq!(world.job(tenant, jobs[2]).await.stage, Stage::Queued);
+}
+
+#[sqlx::test]
+async fn a_hold_that_is_not_kept_ends_by_itself(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    let (world, tenant) = (&scene.world, scene.tenant);
+    let other = world.node("n2").await;
+    let image = world.image(tenant, "x").await;
+    let (_, work_id) = world.dispatched(tenant, &image, scene.fence).await;
+    // Its holder lives, but never heard that the claim was granted; and Valkey has lost the entry.
+    let first = world.claimed(tenant, work_id, scene.node).await.hold;
+    let found = async || {
+        let mut tx = world.store.fleet().await.unwrap();
+        let bells = sweep::find(&mut tx, Duration::ZERO).await.unwrap();
+        bells.iter().filter(|bell| bell.kind == "work").count()
+    };
+    assert_eq!(found().await, 0);
+    let silent = "update orchestrator.work set kept_at = kept_at - interval '31 s'";
+    world.sql(silent).await;
+    assert_eq!(found().await, 1);
+    // One that asks for it is well.
+    assert_eq!(work::keep(&world.store, &first).await.unwrap(), Keep::Continue);
+    assert_eq!(found().await, 0);
+    assert_eq!(work::claim(&world.store, work_id, tenant, other, None).await.unwrap(), Claim::HeldByLiveNode);
+    // Neither is it taken from one that is at it because of another message of the same work.
+    let other_message = work::claim(&world.store, work_id, tenant, other, Some(Duration::from_secs(5))).await;
+    assert_eq!(other_message.unwrap(), Claim::HeldByLiveNode);
+    world.sql(silent).await;
+    assert_eq!(world.claimed(tenant, work_id, other).await.hold.attempt, 2);
+    assert_eq!(work::keep(&world.store, &first).await.unwrap(), Keep::Stop(StopReason::TakenOver));
 }
 
 #[sqlx::test]
@@ -342,7 +391,7 @@ async fn work_that_fails_five_times_is_buried_with_its_first_and_last_reason(own
         let expected = if attempt < 5 { Failed::Again } else { Failed::Buried };
         assert_eq!(work::fail(&world.store, &hold, &failure).await.unwrap(), expected);
         if attempt < 5 {
-            let early = work::claim(&world.store, work_id, tenant, scene.node, false).await.unwrap();
+            let early = work::claim(&world.store, work_id, tenant, scene.node, None).await.unwrap();
             assert_eq!(early, Claim::NotYet, "it waits out its back-off");
             let pause = world
                 .number(
@@ -383,10 +432,11 @@ async fn an_image_that_ends_its_workers_is_buried_too(owner: PgPool) {
     let image = world.image(tenant, "x").await;
     let (job, work_id) = world.dispatched(tenant, &image, scene.fence).await;
     for _ in 0..5 {
-        let claim = work::claim(&world.store, work_id, tenant, scene.node, true).await.unwrap();
+        let claim =
+            work::claim(&world.store, work_id, tenant, scene.node, Some(Duration::ZERO)).await.unwrap();
         assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
     }
-    let sixth = work::claim(&world.store, work_id, tenant, scene.node, true).await.unwrap();
+    let sixth = work::claim(&world.store, work_id, tenant, scene.node, Some(Duration::ZERO)).await.unwrap();
     assert_eq!(sixth, Claim::AlreadyDone);
     let failed = world.job(tenant, job).await;
     assert_eq!(failed.reason.as_deref(), Some("given up after 5 attempts: taken over from n1"));
