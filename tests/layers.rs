@@ -79,8 +79,10 @@ fn remembering_leans_on_thinking_and_doing_on_both() {
 }
 
 #[test]
-fn what_must_hold_leans_on_nothing() {
+fn what_must_hold_leans_on_nothing_and_nothing_on_the_simulation() {
     check_may_use("invariants", &[]);
+    check_may_use("simulation", &["actors", "cluster", "invariants", "model", "store"]);
+    check_only_in("simulation", &[]);
 }
 
 #[test]

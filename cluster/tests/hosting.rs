@@ -1,11 +1,11 @@
 //! Nodes in this process that host entities, over an authority in memory and without a Valkey: what is
 //! started, woken, asked, passivated, started again, handed over and ended.
 
+#[path = "../../simulation/src/authority.rs"]
+#[expect(dead_code, reason = "the simulation asks more of it")]
+mod authority;
 #[path = "hosting/memory.rs"]
 mod memory;
-#[path = "simulation/model.rs"]
-#[expect(dead_code, reason = "the simulation asks more of it")]
-mod model;
 #[path = "hosting/probe.rs"]
 mod probe;
 

@@ -10,7 +10,7 @@ use cluster::{
     Rival, View,
 };
 
-use crate::model::Model;
+use crate::authority::Authority as Model;
 
 /// One authority for all nodes of a test.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Memory {
 
     /// Ends a node as other nodes would.
     pub(crate) fn kill(&self, node: Gen) {
-        self.model().set_state(node, MemberState::Dead);
+        self.model().set_state(node, MemberState::Dead, self.now());
     }
 
     pub(crate) fn deaths(&self) -> usize {
@@ -85,7 +85,7 @@ impl Authority for Memory {
     }
 
     async fn release(&self, lease: Lease, me: Gen) -> Answer<bool> {
-        Ok(self.answer()?.release(lease, me))
+        Ok(self.answer()?.release(lease, me, self.now()))
     }
 
     async fn partitions(&self) -> Answer<Vec<PartitionRow>> {
@@ -97,7 +97,7 @@ impl Authority for Memory {
     }
 
     async fn set_state(&self, of: Gen, state: MemberState) -> Answer<bool> {
-        Ok(self.answer()?.set_state(of, state))
+        Ok(self.answer()?.set_state(of, state, self.now()))
     }
 
     async fn cordon(&self, of: Gen, cordoned: bool) -> Answer<bool> {

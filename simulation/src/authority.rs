@@ -1,18 +1,19 @@
-//! The authority in memory: what the SQL does, and a ledger that judges it.
+//! Members and partitions in memory, as `cluster.*` in SQL has them, and a ledger that judges what is done to them.
 //!
-//! The ledger does not trust the rows: it keeps its own history of owners and writes and complains.
+//! The ledger does not trust the rows: it keeps its own history of owners and effects and complains.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cluster::{Gen, Join, Lease, Member, MemberState, NewMember, PartitionRow, Rival, View};
+use invariants::{Change, Node, Partition, Rows, Write};
 
 /// A vote counts for this long.
 const VOTE_LASTS: Duration = Duration::from_secs(20);
 
 /// Membership and ownership tables.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub(crate) struct Authority {
     version: i64,
     rows: BTreeMap<Gen, Row>,
     votes: BTreeMap<(Gen, Gen), (Option<i64>, Duration)>,
@@ -32,10 +33,14 @@ struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) violations: Vec<String>,
-    /// Epochs of accepted writes, by partition.
-    last_write: BTreeMap<u16, i64>,
-    pub(crate) writes: u64,
+    /// Effects of entities that were accepted.
+    pub(crate) writes: Vec<Write>,
+    /// How many were refused for their epoch.
     pub(crate) fenced: u64,
+    /// Each change of owner.
+    pub(crate) changes: Vec<Change>,
+    /// Incarnations that are gone, and since when.
+    pub(crate) ended: BTreeMap<Gen, Duration>,
     pub(crate) declared_dead: Vec<(Gen, Duration, Why)>,
     pub(crate) claims: Vec<(u16, Gen, Duration)>,
 }
@@ -48,7 +53,7 @@ pub(crate) enum Why {
     Replaced,
 }
 
-impl Model {
+impl Authority {
     pub(crate) fn new(partitions: u16, fence: bool) -> Self {
         Self {
             version: 0,
@@ -60,7 +65,7 @@ impl Model {
         }
     }
 
-    fn is_live(&self, generation: Gen) -> bool {
+    pub(crate) fn is_live(&self, generation: Gen) -> bool {
         self.rows.get(&generation).is_some_and(|r| r.member.state.is_live())
     }
 
@@ -75,8 +80,7 @@ impl Model {
             if replacing != Some(rival) {
                 return Join::Taken(rival);
             }
-            self.end(rival.generation, MemberState::Dead);
-            self.ledger.declared_dead.push((rival.generation, now, Why::Replaced));
+            self.end(rival.generation, now, Why::Replaced);
         }
         let generation = Gen(self.rows.len() as i64 + 1);
         let member = Member {
@@ -99,7 +103,10 @@ impl Model {
         self.change(me, |m| m.state == MemberState::Joining, |m| m.state = MemberState::Up)
     }
 
-    pub(crate) fn set_state(&mut self, of: Gen, state: MemberState) -> bool {
+    pub(crate) fn set_state(&mut self, of: Gen, state: MemberState, now: Duration) -> bool {
+        if !state.is_live() {
+            self.ledger.ended.entry(of).or_insert(now);
+        }
         self.change(of, |m| m.state.is_live(), |m| m.state = state)
     }
 
@@ -114,8 +121,15 @@ impl Model {
         true
     }
 
-    fn end(&mut self, of: Gen, state: MemberState) {
-        self.change(of, |_| true, |m| m.state = state);
+    fn end(&mut self, of: Gen, now: Duration, why: Why) {
+        self.change(of, |_| true, |m| m.state = MemberState::Dead);
+        self.ledger.ended.insert(of, now);
+        self.ledger.declared_dead.push((of, now, why));
+    }
+
+    /// How many nodes take work now.
+    pub(crate) fn workers(&self) -> usize {
+        self.rows.values().filter(|row| row.member.is_placeable()).count()
     }
 
     pub(crate) fn beat(&mut self, me: Gen, now: Duration) -> bool {
@@ -176,8 +190,7 @@ impl Model {
             return false;
         }
         let why = if seen.is_some() { Why::StoodStill } else { Why::OutOfReach };
-        self.end(target, MemberState::Dead);
-        self.ledger.declared_dead.push((target, now, why));
+        self.end(target, now, why);
         true
     }
 
@@ -208,39 +221,54 @@ impl Model {
         if epoch != seen_epoch || !free || self.state(me) != Some(MemberState::Up) {
             return None;
         }
-        self.owners[usize::from(partition)] = (Some(me), epoch + 1);
+        self.pass_on(partition, Some(me), now);
         self.ledger.claims.push((partition, me, now));
         Some(epoch + 1)
     }
 
-    pub(crate) fn release(&mut self, lease: Lease, me: Gen) -> bool {
-        let row = &mut self.owners[usize::from(lease.partition)];
-        let mine = *row == (Some(me), lease.epoch);
+    pub(crate) fn release(&mut self, lease: Lease, me: Gen, now: Duration) -> bool {
+        let mine = self.owners[usize::from(lease.partition)] == (Some(me), lease.epoch);
         if mine {
-            *row = (None, lease.epoch + 1);
+            self.pass_on(lease.partition, None, now);
         }
         mine
     }
 
-    /// An effect of an entity arrives. Accepted unless fenced off; the ledger knows better.
-    pub(crate) fn write(&mut self, lease: Lease, by: Gen) {
-        let (owner, epoch) = self.owners[usize::from(lease.partition)];
-        let current = (owner, epoch) == (Some(by), lease.epoch);
-        if self.fence && epoch != lease.epoch {
-            self.ledger.fenced += 1;
-            return;
-        }
-        if !current {
-            self.ledger.complain(format!(
-                "write by {by} with {lease:?} accepted; owner is {owner:?}, epoch {epoch}"
-            ));
-        }
-        let last = self.ledger.last_write.insert(lease.partition, lease.epoch).unwrap_or(0);
-        if last > lease.epoch {
-            self.ledger.complain(format!("write with {lease:?} accepted after one with epoch {last}"));
-        }
-        self.ledger.writes += 1;
+    fn pass_on(&mut self, partition: u16, to: Option<Gen>, now: Duration) {
+        let row = &mut self.owners[usize::from(partition)];
+        *row = (to, row.1 + 1);
+        let (epoch, to) = (row.1, to.map(|owner| owner.0));
+        self.ledger.changes.push(Change { partition, epoch, to, at: micros(now) });
     }
+
+    /// `cluster.fence`: whether an effect of an entity is accepted. The ledger notes by which epoch it was.
+    pub(crate) fn fence(&mut self, lease: Lease) -> bool {
+        let (_, epoch_then) = self.owners[usize::from(lease.partition)];
+        if self.fence && !invariants::step::is_current(epoch_then, lease.epoch) {
+            self.ledger.fenced += 1;
+            return false;
+        }
+        let (partition, epoch) = (lease.partition, lease.epoch);
+        self.ledger.writes.push(Write { partition, epoch, epoch_then });
+        true
+    }
+
+    /// The rows of members and partitions, and what was done to them.
+    pub(crate) fn tell(&self, rows: &mut Rows) {
+        let ended = |generation: Gen| self.ledger.ended.get(&generation).copied().map(micros);
+        let node = |of: Gen| Node { generation: of.0, ended: ended(of) };
+        rows.nodes = self.rows.keys().copied().map(node).collect();
+        let partition =
+            |(number, (_, epoch)): (u16, &(Option<Gen>, i64))| Partition { number, epoch: *epoch };
+        rows.partitions = (0..).zip(&self.owners).map(partition).collect();
+        rows.changes.clone_from(&self.ledger.changes);
+        rows.writes.clone_from(&self.ledger.writes);
+    }
+}
+
+/// Microseconds, as rows have them.
+pub(crate) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).expect("a run is short")
 }
 
 impl Ledger {

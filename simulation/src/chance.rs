@@ -24,6 +24,11 @@ impl Chance {
         self.next() % end.max(1)
     }
 
+    /// From 0 to `end`, without it.
+    pub(crate) fn small(&mut self, end: u8) -> u8 {
+        u8::try_from(self.below(u64::from(end))).expect("below 256")
+    }
+
     /// True once in so many times.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0

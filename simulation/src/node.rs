@@ -1,4 +1,4 @@
-//! One process under one name: it runs the pure machines and carries out what they say.
+//! One process under one name: it runs the machines of membership and ownership and carries out what they say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,15 +6,23 @@ use std::time::Duration;
 use cluster::membership::{self, JoinStep, Joining, Membership};
 use cluster::ownership::{self, Claim, Ownership};
 use cluster::{Gen, Join, Lease, MemberState, NewMember, Rival};
+use invariants::Id;
 
-use super::chance::Chance;
-use super::model::Model;
-use super::world::{Happening, World};
+use crate::carrier::{Reader, Relay};
+use crate::chance::Chance;
+use crate::database::Job;
+use crate::host::Host;
+use crate::keys::Key;
+use crate::question::{Answer, Ask, Question, To};
+use crate::slot::Slots;
+use crate::valkey::Reply;
+use crate::world::{Happening, World};
 
 const TICK: Duration = Duration::from_millis(50);
-const MS: Duration = Duration::from_millis(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// A process and its successors under the same name.
+#[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
     /// Counts its processes; what is meant for a former one is lost.
@@ -34,31 +42,26 @@ pub(crate) struct Node {
     clock_offset: Duration,
     /// How fast its clock runs, in parts per million.
     clock_rate: u32,
+    /// How far its clock of the wall is ahead; its monotonic clock knows nothing of that.
+    pub(crate) wall_ahead: Duration,
 }
 
-/// The machines of a node that has joined.
+/// What lives in a node that has joined.
+#[derive(Debug)]
 pub(crate) struct Minds {
     pub(crate) me: Gen,
     pub(crate) membership: Membership,
     pub(crate) ownership: Ownership,
     /// Partitions whose entities live here.
     pub(crate) hosted: BTreeMap<u16, Lease>,
-}
-
-/// What a node asks the authority.
-#[derive(Debug, Clone)]
-pub(crate) enum Question {
-    Join(Option<Rival>),
-    Up(Gen),
-    Beat { me: Gen, sent: Duration },
-    Observe { sent: Duration },
-    Vote { me: Gen, target: Gen, seen: Option<i64> },
-    Table { sent: Duration },
-    Mine { me: Gen, sent: Duration },
-    Claim { me: Gen, partition: u16, seen_epoch: i64 },
-    Release { me: Gen, lease: Lease },
-    Leave(Gen),
-    Write { me: Gen, lease: Lease },
+    pub(crate) host: Host,
+    pub(crate) relay: Relay,
+    pub(crate) reader: Reader,
+    pub(crate) slots: Slots,
+    /// Valkey's marker as last seen.
+    pub(crate) marker: Option<u64>,
+    /// Whether it has answered.
+    pub(crate) is_valkey_reachable: bool,
 }
 
 /// What reaches a node.
@@ -74,6 +77,38 @@ pub(crate) enum News {
     Owner(ownership::Event),
     Left,
     Nothing,
+    /// An answer of the tables of jobs, or none.
+    Database(To, Option<Answer>),
+    /// An answer of Valkey, or none.
+    Valkey(To, Option<Reply>),
+    /// An entity's evaluation is done.
+    Evaluated(Key, u64),
+    /// An entity has rested for long enough.
+    Rested(Key, u64),
+    /// The relay's next round.
+    Round,
+    /// The reader's next read of bells.
+    ReadBells,
+    /// The reader of work looks for some.
+    Seek,
+    /// A slot has read its image, or could not.
+    Read(usize, u64),
+    /// A slot renews its lease and asks whether to go on.
+    Keep(usize, u64),
+    /// A slot tries again to say what came of its work.
+    Conclude(usize, u64),
+    /// Look whether Valkey has lost everything.
+    Look,
+    /// Look for what stands still here, if Valkey does not answer.
+    LookOut,
+    /// A client's request.
+    Submit {
+        client: usize,
+        number: u64,
+        job: Box<Job>,
+    },
+    /// A client does not want its job any more.
+    Cancel(Id),
 }
 
 impl Node {
@@ -91,6 +126,7 @@ impl Node {
             joining: Joining::default(),
             clock_offset: chance.between(Duration::ZERO, Duration::from_secs(1_000_000)),
             clock_rate: 999_800 + u32::try_from(chance.below(401)).expect("small"),
+            wall_ahead: Duration::from_secs(7200),
         }
     }
 
@@ -107,7 +143,7 @@ impl Node {
         self.former.contains(&generation)
     }
 
-    fn introduction(&self) -> NewMember {
+    pub(crate) fn introduction(&self) -> NewMember {
         NewMember {
             name: self.name.clone(),
             address: format!("{}:1", self.name),
@@ -116,41 +152,6 @@ impl Node {
             wire_max: 1,
             build: "simulated".to_owned(),
         }
-    }
-}
-
-impl Question {
-    /// Executes it at the authority; `None` when nobody waits for an answer.
-    pub(crate) fn execute(self, model: &mut Model, from: &Node, now: Duration, votes: u32) -> Option<News> {
-        use membership::Event as M;
-        use ownership::Event as O;
-        Some(match self {
-            Self::Join(replacing) => News::JoinAnswer(Some(model.join(&from.introduction(), replacing, now))),
-            Self::Up(me) => News::UpAnswer(me, Some(model.up(me))),
-            Self::Beat { me, sent } => News::Member(M::Beaten { sent, counted: Some(model.beat(me, now)) }),
-            Self::Observe { sent } => News::Member(M::Observed { sent, view: Some(model.observe()) }),
-            Self::Vote { me, target, seen } => {
-                let dead = Some(model.declare_dead(target, seen, me, votes, now));
-                News::Member(M::Voted { target, dead })
-            }
-            Self::Table { sent } => News::Owner(O::Table { sent, rows: Some(model.partitions()) }),
-            Self::Mine { me, sent } => News::Owner(O::Mine { sent, leases: Some(model.partitions_of(me)) }),
-            Self::Claim { me, partition, seen_epoch } => {
-                let outcome = model.claim(partition, seen_epoch, me, now).map_or(Claim::Refused, Claim::Got);
-                News::Owner(O::Claimed { partition, outcome })
-            }
-            Self::Release { me, lease } => {
-                News::Owner(O::Released { lease, done: Some(model.release(lease, me)) })
-            }
-            Self::Leave(me) => {
-                model.set_state(me, MemberState::Left);
-                News::Left
-            }
-            Self::Write { me, lease } => {
-                model.write(lease, me);
-                return None;
-            }
-        })
     }
 }
 
@@ -165,20 +166,27 @@ impl World {
         node.again = false;
         node.life += 1;
         node.joining = Joining::default();
-        self.tell(index, MS, News::TryJoin(None));
+        self.inform(index, MS, News::TryJoin(None));
     }
 
     /// The process ends at once. What it had sent may still arrive.
     pub(crate) fn crash(&mut self, index: usize) {
         let haunting = if self.plan.zombies { 12 } else { 3 };
         let leases: Vec<_> =
-            self.nodes[index].minds.iter().flat_map(|m| m.hosted.values().map(|l| (m.me, *l))).collect();
-        for (me, lease) in leases.into_iter().take(haunting) {
+            self.nodes[index].minds.iter().flat_map(|m| m.hosted.values().copied()).collect();
+        for lease in leases.into_iter().take(haunting) {
             let delay = self.chance.between(Duration::ZERO, Duration::from_secs(8));
             let life = self.nodes[index].life;
-            self.schedule(delay, index, life, Happening::Asked(0, Question::Write { me, lease }));
+            self.schedule(delay, index, life, Happening::Asked(0, Question::Write(lease)));
         }
         let now = self.now;
+        if self.nodes[index].running {
+            // Its connections are closed, and what was open on them ends.
+            let life = self.nodes[index].life;
+            self.database.roll_back(Some((index, life)));
+            self.note_trouble(Some(index));
+            self.tell(|| format!("node {index} ends"));
+        }
         let node = &mut self.nodes[index];
         node.running = false;
         node.life += 1;
@@ -200,6 +208,8 @@ impl World {
         let node = &mut self.nodes[index];
         let Some(waiting) = node.paused.take() else { return };
         node.unresponsive = Some(now);
+        self.note_trouble(Some(index));
+        let node = &self.nodes[index];
         let life = node.life;
         for what in waiting {
             if self.nodes[index].life == life {
@@ -216,7 +226,11 @@ impl World {
         match what {
             Happening::Answered(question, news) if node.open.remove(&question) => self.told(index, news),
             Happening::Told(news) => self.told(index, news),
-            Happening::Answered(..) | Happening::Asked(..) => {}
+            Happening::Answered(..)
+            | Happening::Asked(..)
+            | Happening::Client(_)
+            | Happening::Feeds
+            | Happening::Person => {}
         }
     }
 
@@ -224,9 +238,10 @@ impl World {
         let clock = self.nodes[index].clock(self.now);
         match news {
             News::Tick => {
-                self.tell(index, TICK, News::Tick);
+                self.inform(index, TICK, News::Tick);
                 self.member(index, membership::Event::Tick);
                 self.owner(index, ownership::Event::Tick);
+                self.tick_host(index);
             }
             News::Act => self.act(index),
             News::TryJoin(replacing) => self.ask(index, Question::Join(replacing), News::JoinAnswer(None)),
@@ -235,7 +250,7 @@ impl World {
             News::UpAnswer(me, None) => self.ask(index, Question::Up(me), News::UpAnswer(me, None)),
             News::UpAnswer(me, Some(false)) => {
                 // Up already and the answer was lost, or declared dead meanwhile.
-                if self.model.state(me) == Some(MemberState::Up) {
+                if self.database.authority.state(me) == Some(MemberState::Up) {
                     self.live(index, me, clock)
                 } else {
                     self.restart(index)
@@ -245,6 +260,23 @@ impl World {
             News::Owner(event) => self.owner(index, event),
             News::Left => self.left(index),
             News::Nothing => {}
+            News::Database(to, answer) => self.database_answered(index, to, answer),
+            News::Valkey(to, reply) => self.valkey_answered(index, to, reply),
+            News::Evaluated(key, number) => self.evaluated(index, key, number),
+            News::Rested(key, number) => self.rested(index, key, number),
+            News::Round => self.begin_round(index),
+            News::ReadBells => self.read_bells(index),
+            News::Seek => self.seek(index),
+            News::Read(slot, number) => self.has_read(index, slot, number),
+            News::Keep(slot, number) => self.keep(index, slot, number),
+            News::Conclude(slot, number) => self.conclude(index, slot, number),
+            News::Look => self.look_at_marker(index),
+            News::LookOut => self.look_out(index),
+            News::Submit { client, number, job } => self.pass_on(index, client, number, job),
+            News::Cancel(job) => {
+                let ask = Question::Database(To::Nobody, Ask::Cancel(job));
+                self.ask(index, ask, News::Nothing);
+            }
         }
     }
 
@@ -252,8 +284,8 @@ impl World {
         let watch = self.plan.timing.rival_watch;
         let step = answer.map(|answer| self.nodes[index].joining.step(answer, watch, clock));
         match step {
-            None | Some(JoinStep::Wait) => self.tell(index, 200 * MS, News::TryJoin(None)),
-            Some(JoinStep::Replace(rival)) => self.tell(index, MS, News::TryJoin(Some(rival))),
+            None | Some(JoinStep::Wait) => self.inform(index, 200 * MS, News::TryJoin(None)),
+            Some(JoinStep::Replace(rival)) => self.inform(index, MS, News::TryJoin(Some(rival))),
             Some(JoinStep::Joined(me)) => self.ask(index, Question::Up(me), News::UpAnswer(me, None)),
             Some(JoinStep::NameTaken(_)) => self.restart(index),
         }
@@ -268,9 +300,49 @@ impl World {
             membership: Membership::new(me, timing, clock),
             ownership: Ownership::new(me, timing, self.plan.partitions, clock),
             hosted: BTreeMap::new(),
+            host: Host::default(),
+            relay: Relay::default(),
+            reader: Reader::new(self.plan.streams.bell_idle_max, clock),
+            slots: Slots::new(self.plan.streams.work_lease, clock),
+            marker: None,
+            is_valkey_reachable: true,
         });
-        self.tell(index, MS, News::Tick);
-        self.tell(index, MS, News::Act);
+        self.tell(|| format!("node {index} is {me}"));
+        self.inform(index, MS, News::Tick);
+        if self.plan.has_work {
+            self.set_going(index);
+        } else {
+            self.inform(index, MS, News::Act);
+        }
+    }
+
+    /// Its own actors.
+    fn set_going(&mut self, index: usize) {
+        for news in [News::Round, News::ReadBells, News::Seek, News::Look, News::LookOut] {
+            self.inform(index, MS, news);
+        }
+    }
+
+    fn database_answered(&mut self, index: usize, to: To, answer: Option<Answer>) {
+        match to {
+            To::Entity(key, number) => self.entity_answered(index, key, number, answer),
+            To::Slot(slot, number) => self.slot_answered(index, slot, number, answer),
+            To::Relay(round) => self.relay_answered(index, round, answer),
+            To::Door { client, number } => self.answer_client(client, number, answer),
+            To::Lookout => self.has_looked_out(index, answer),
+            To::Work(_) | To::Reader(_) | To::Marker | To::Nobody => {}
+        }
+    }
+
+    fn valkey_answered(&mut self, index: usize, to: To, reply: Option<Reply>) {
+        match to {
+            To::Entity(key, number) => self.entity_has_rung(index, key, number, reply.is_some()),
+            To::Work(number) => self.work_found(index, number, reply),
+            To::Relay(round) => self.relay_has_rung(index, round, reply.is_some()),
+            To::Reader(number) => self.bells_read(index, number, reply),
+            To::Marker => self.marker_seen(index, reply),
+            To::Slot(..) | To::Door { .. } | To::Lookout | To::Nobody => {}
+        }
     }
 
     fn left(&mut self, index: usize) {
@@ -282,7 +354,7 @@ impl World {
     }
 
     /// The process ends and is started again by whoever watches over processes.
-    fn restart(&mut self, index: usize) {
+    pub(crate) fn restart(&mut self, index: usize) {
         self.crash(index);
         self.start(index);
     }
@@ -316,7 +388,10 @@ impl World {
                 }
                 Action::Probe(peer) => self.probe(index, peer),
                 Action::Publish(view) => self.owner(index, ownership::Event::View(view)),
-                Action::Gone(generation) => self.owner(index, ownership::Event::Gone(generation)),
+                Action::Gone(generation) => {
+                    self.has_died(index, generation);
+                    self.owner(index, ownership::Event::Gone(generation));
+                }
                 Action::ValidUntil(_) => {}
                 Action::Die => return self.restart(index),
             }
@@ -325,17 +400,19 @@ impl World {
 
     fn probe(&mut self, index: usize, peer: Gen) {
         let found = self.nodes.iter().position(|n| n.minds.as_ref().is_some_and(|m| m.me == peer));
-        let reached = found.is_some_and(|other| self.reaches(index, other));
+        let reached = found
+            .is_some_and(|other| self.reaches(index, other) && !self.net.cut_links.contains(&(other, index)));
         let after = if reached { 10 * MS } else { 1000 * MS };
-        self.tell(index, after, News::Member(membership::Event::Probed { peer, reached }));
+        self.inform(index, after, News::Member(membership::Event::Probed { peer, reached }));
     }
 
+    /// Whether a message gets there.
     fn reaches(&self, one: usize, other: usize) -> bool {
-        let answers = self.nodes[other].running && !self.nodes[other].is_paused();
-        answers && !self.cut_links.contains(&(one.min(other), one.max(other)))
+        let takes = self.nodes[other].running && !self.nodes[other].is_paused();
+        takes && !self.net.cut_links.contains(&(one, other))
     }
 
-    fn owner(&mut self, index: usize, event: ownership::Event) {
+    pub(crate) fn owner(&mut self, index: usize, event: ownership::Event) {
         let clock = self.nodes[index].clock(self.now);
         let Some(minds) = &mut self.nodes[index].minds else { return };
         let me = minds.me;
@@ -343,7 +420,15 @@ impl World {
             minds.hosted.remove(&lease.partition);
         }
         for action in minds.ownership.step(event, clock) {
+            self.tell_of_owner(me, &action);
             self.carry_out(index, me, action, clock);
+        }
+    }
+
+    fn tell_of_owner(&mut self, me: Gen, action: &ownership::Action) {
+        use ownership::Action;
+        if let Action::Activate(_) | Action::Stop(_) | Action::Abandon(_) = action {
+            self.tell(|| format!("{me}: {action:?}"));
         }
     }
 
@@ -358,21 +443,26 @@ impl World {
             Action::ReadMine => {
                 self.ask(index, Question::Mine { me, sent }, event(Event::Mine { sent, leases: None }));
             }
-            Action::CutOff(generation) => self.tell(index, 5 * MS, event(Event::CutOff(generation))),
+            Action::CutOff(generation) => {
+                self.ask(index, Question::CutOff(generation), event(Event::CutOff(generation)));
+            }
             Action::Claim { partition, seen_epoch } => {
                 let unknown = Event::Claimed { partition, outcome: Claim::Unknown };
                 self.ask(index, Question::Claim { me, partition, seen_epoch }, event(unknown));
             }
             Action::Activate(lease) => {
-                if let Some(former) = minds.hosted.insert(lease.partition, lease) {
-                    self.model.ledger.complain(format!("{me} activates {lease:?} over {former:?}"));
+                let former = minds.hosted.insert(lease.partition, lease);
+                if let Some(former) = former {
+                    let what = format!("{me} activates {lease:?} over {former:?}");
+                    self.database.authority.ledger.complain(what);
                 }
+                self.activate(index, lease);
             }
-            Action::Stop(lease) => {
-                let after = self.chance.between(Duration::ZERO, 300 * MS);
-                self.tell(index, after, event(Event::Stopped(lease)));
+            Action::Stop(lease) => self.stop(index, lease, sent),
+            Action::Abandon(lease) => {
+                minds.hosted.remove(&lease.partition);
+                minds.host.abandon(lease.partition, self.plan.partitions);
             }
-            Action::Abandon(lease) => drop(minds.hosted.remove(&lease.partition)),
             Action::Release(lease) => {
                 self.ask(
                     index,
@@ -383,25 +473,24 @@ impl World {
             Action::Tell { to, .. } => {
                 let found = self.nodes.iter().position(|n| n.minds.as_ref().is_some_and(|m| m.me == to));
                 if let Some(other) = found.filter(|other| self.reaches(index, *other)) {
-                    self.tell(other, 2 * MS, event(Event::Hint));
+                    self.inform(other, 2 * MS, event(Event::Hint));
                 }
             }
             Action::Publish => {}
-            Action::Drained => self.ask(index, Question::Leave(me), News::Owner(Event::Tick)),
+            Action::Drained => self.ask(index, Question::Leave(me), News::Left),
         }
     }
 
     /// Some entity that lives here has an effect, if this node believes that it may.
     fn act(&mut self, index: usize) {
         let wait = self.chance.between(20 * MS, 80 * MS);
-        self.tell(index, wait, News::Act);
+        self.inform(index, wait, News::Act);
         let clock = self.nodes[index].clock(self.now);
         let Some(minds) = &self.nodes[index].minds else { return };
         if !minds.hosted.is_empty() && (minds.membership.may_act(clock) || self.plan.zombies) {
             let pick = usize::try_from(self.chance.below(minds.hosted.len() as u64)).expect("small");
             let lease = *minds.hosted.values().nth(pick).expect("within");
-            let me = minds.me;
-            self.ask(index, Question::Write { me, lease }, News::Nothing);
+            self.ask(index, Question::Write(lease), News::Nothing);
         }
     }
 }
