@@ -131,6 +131,7 @@ fn strike(world: &mut World, fault: Fault, node: usize, other: usize) {
         Fault::DatabaseClock => {
             let jump = world.chance.between(Duration::ZERO, Duration::from_secs(20));
             world.database.ahead += jump;
+            world.note_trouble(None); // What was kept a moment ago was kept long ago.
         }
         Fault::Cordon => administer(world, node, |world, me| {
             world.database.authority.cordon(me, true);
