@@ -165,7 +165,9 @@ impl OneJob {
             return Ok(());
         }
         loop {
-            let (job, events) = match pace.next(&mut listener).await {
+            let is_over =
+                |changes: &Changes| changes.jobs.get(&self.job).is_some_and(|job| job.state.is_final());
+            let (job, events) = match pace.next(&mut listener, is_over).await {
                 Next::Changes(changes) => match changes.of(self.job, self.seq) {
                     Some((job, events)) if last(&events, self.seq) == job.events => (job, events),
                     // The job is ahead of the events that were heard.
@@ -266,7 +268,7 @@ impl ManyJobs {
             return Ok(());
         }
         loop {
-            let sent = match pace.next(listener).await {
+            let sent = match pace.next(listener, |_| false).await {
                 Next::Changes(changes) => {
                     mark = changes.mark.unwrap_or(mark);
                     self.change(changes, mark).await

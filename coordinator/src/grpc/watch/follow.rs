@@ -1,4 +1,5 @@
-//! The pace of one watcher: what it hears is merged, so that it sends at most four messages a second.
+//! The pace of one watcher: what it hears is merged, so that it sends at most four messages a second. What ends the
+//! watch does not wait: somebody does, and nothing comes behind it.
 
 use std::time::Duration;
 
@@ -41,11 +42,14 @@ impl Pace {
         self.last = Instant::now();
     }
 
-    /// Waits for the next thing to do. It is due: the caller sends it at once.
-    pub(super) async fn next(&self, listener: &mut Listener) -> Next {
+    /// Waits for the next thing to do. It is due: the caller sends it at once. `ends`: whether these changes are the
+    /// last that this watcher tells of.
+    pub(super) async fn next(&self, listener: &mut Listener, ends: impl Fn(&Changes) -> bool) -> Next {
         tokio::select! {
             heard = listener.hear() => match heard {
-                Heard::Changes(changes) => gather(Changes::clone(&changes), listener, self.last + GAP).await,
+                Heard::Changes(changes) => {
+                    gather(Changes::clone(&changes), listener, self.last + GAP, ends).await
+                }
                 Heard::Behind => Next::Behind,
                 Heard::Over => Next::Over,
             },
@@ -56,8 +60,16 @@ impl Pace {
 }
 
 /// Adds what else is heard until a message may be sent again.
-async fn gather(mut changes: Changes, listener: &mut Listener, due: Instant) -> Next {
+async fn gather(
+    mut changes: Changes,
+    listener: &mut Listener,
+    due: Instant,
+    ends: impl Fn(&Changes) -> bool,
+) -> Next {
     loop {
+        if ends(&changes) {
+            return Next::Changes(changes);
+        }
         tokio::select! {
             biased;
             heard = listener.hear() => match heard {
