@@ -9,6 +9,8 @@ use crate::clients::feeds::{Feeds, Limits};
 use crate::effects::Committer;
 use crate::evaluator::Evaluator;
 use crate::index_cache::IndexCache;
+use crate::known_facts::KnownFacts;
+use crate::looks::Looks;
 use crate::places::Places;
 use crate::scheduler::Policy;
 use crate::sweeper::SweepTiming;
@@ -80,6 +82,8 @@ pub struct Deps {
     pub(crate) objects: Objects,
     pub(crate) sources: Feeds,
     pub(crate) committer: Committer,
+    pub(crate) looks: Looks,
+    pub(crate) facts: KnownFacts,
     pub(crate) indexes: IndexCache,
     pub(crate) evaluator: Evaluator,
 }
@@ -94,6 +98,8 @@ impl Deps {
         Ok(Self {
             sources,
             committer: Committer::start(store.clone()),
+            looks: Looks::start(store.clone()),
+            facts: KnownFacts::new(store.clone()),
             indexes: IndexCache::new(store.clone(), config.feeds.records.clone()),
             evaluator: Evaluator::new(
                 Arc::new(Places::new(config.evaluations)),

@@ -1,5 +1,7 @@
 //! Commits the effects of all entities of a node together: while one batch is being committed, the next
 //! one gathers. One commit for 64 costs little more than for one.
+//!
+//! What nobody waits for goes its own way beside, in smaller batches: a job never stands behind a round over the fleet.
 
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use cluster::{BatchError, Batcher};
 use store::Store;
 use store::effects::{Applied, Effect};
 
+/// Effects in one batch of those that nobody waits for: what they lock is locked for no longer.
+const UNATTENDED_BATCH: usize = 16;
 /// How many effects may wait for their batch before those who bring more have to wait too.
 const QUEUE_MAX: usize = 1024;
 
@@ -24,25 +28,32 @@ pub enum CommitError {
     Unknown(#[from] BatchError),
 }
 
-/// Commits effects. Cheap to clone; all clones share one queue.
+/// Commits effects. Cheap to clone; all clones share its queues.
 #[derive(Debug, Clone)]
-pub struct Committer(Batcher<Effect, Answer>);
+pub struct Committer {
+    attended: Batcher<Effect, Answer>,
+    unattended: Batcher<Effect, Answer>,
+}
 
 type Answer = Result<Applied, CommitError>;
 
 impl Committer {
     /// Starts committing to this store. Ends when the last clone is dropped.
     pub fn start(store: Store) -> Self {
-        let batch = Batcher::<Effect, Answer>::USUAL_BATCH;
-        Self(Batcher::start(batch, QUEUE_MAX, move |effects| {
+        let start = |batch| {
             let store = store.clone();
-            async move { apply(&store, effects).await }
-        }))
+            Batcher::start(batch, QUEUE_MAX, move |effects| {
+                let store = store.clone();
+                async move { apply(&store, effects).await }
+            })
+        };
+        Self { attended: start(Batcher::<Effect, Answer>::USUAL_BATCH), unattended: start(UNATTENDED_BATCH) }
     }
 
     /// Applies one effect; answers when it is durable, or refused.
     pub async fn commit(&self, effect: Effect) -> Result<Applied, CommitError> {
-        self.0.submit(effect).await?
+        let queue = if effect.is_attended() { &self.attended } else { &self.unattended };
+        queue.submit(effect).await?
     }
 }
 

@@ -15,6 +15,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use crate::effects::CommitError;
 use crate::evaluator::EvaluatorError;
 use crate::index_cache::IndexError;
+use crate::looks::LookError;
 use crate::vex_hearing::HearingError;
 
 /// How often an entity looks again at once before it fails, and so waits.
@@ -85,6 +86,15 @@ impl From<store::Error> for Trouble {
             store::Error::NotFound { .. } => Self::Gone,
             store::Error::Fenced { .. } => Self::TakenOver,
             store::Error::Stale { .. } => Self::LookAgain,
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
+impl From<LookError> for Trouble {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Absent(error) => error.into(),
             other => Self::Failed(Box::new(other)),
         }
     }

@@ -6,25 +6,28 @@
 pub mod decide;
 mod succession;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::evaluation::{Apart, Basis, Cause, Change, Grounds, HeardDocument};
+use ::evaluation::{Apart, Basis, Cause, Change, Grounds, HeardDocument, Written};
 use cluster::{EntityContext, EntityFactory};
-use model::{Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
+use model::{Coverage, Finding, Gap, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use store::effects::{Applied, Effect, Evaluation};
-use store::evaluations::{Before, Last};
+use store::evaluations::{Before, FactId, Inputs, Last};
 use store::images::Behind;
 use store::{Fence, Store};
 use tracing::Instrument as _;
 
 use self::decide::{Step, decide};
-use self::succession::{Difference, Succession, digests, grounds, in_short};
+use self::succession::{Difference, Succession, grounds, in_short};
 use crate::effects::Committer;
 use crate::entity::{Entity, Factory, Trouble};
 use crate::evaluator::{Asked, Evaluated, Evaluator};
 use crate::failpoint::{self, Point};
 use crate::index_cache::IndexCache;
+use crate::known_facts::KnownFacts;
+use crate::looks::{Look, Looks};
 use crate::metrics::{EVALUATION_DURATION, FINDINGS, JOBS_FINISHED, VERDICT_CHANGES, VERDICTS};
 use crate::vex_hearing::{About, Testimony, names_of};
 use crate::{Deps, fence_of};
@@ -36,6 +39,8 @@ struct Image {
     node: i64,
     store: Store,
     committer: Committer,
+    looks: Looks,
+    facts: KnownFacts,
     indexes: IndexCache,
     evaluator: Evaluator,
 }
@@ -50,6 +55,8 @@ pub(crate) fn factory(deps: &Deps) -> Arc<dyn EntityFactory> {
             node: context.cluster.generation().0,
             store: deps.store.clone(),
             committer: deps.committer.clone(),
+            looks: deps.looks.clone(),
+            facts: deps.facts.clone(),
             indexes: deps.indexes.clone(),
             evaluator: deps.evaluator.clone(),
         })
@@ -69,18 +76,21 @@ fn name_oldest(behind: &Behind) {
 
 /// What was found, on its way to the store.
 struct Found {
-    evaluation: evaluation::Evaluation,
-    digest: model::Digest,
+    findings: Written,
+    coverage: Coverage,
+    gaps: Vec<Gap>,
     /// What was heard of VEX, where there is any.
     testimony: Option<Testimony>,
 }
 
 impl Found {
-    fn of(Evaluated { mut evaluation, testimony }: Evaluated) -> Self {
-        evaluation.findings.sort(); // The order of a verdict.
-        evaluation.gaps = evaluation::coverage::told(evaluation.gaps);
-        let digest = evaluation::findings_digest(&evaluation.findings);
-        Self { evaluation, digest, testimony }
+    fn of(Evaluated { evaluation, testimony }: Evaluated) -> Self {
+        Self {
+            findings: Written::of(evaluation.findings),
+            coverage: evaluation.coverage,
+            gaps: evaluation::coverage::told(evaluation.gaps),
+            testimony,
+        }
     }
 }
 
@@ -105,14 +115,20 @@ impl Image {
     /// Takes steps until none is left that is ours to take. Whatever comes after the last look rings.
     async fn walk(&self) -> Result<(), Trouble> {
         loop {
-            let behind = self.read().await?;
+            let Look { behind, inputs } = self.looks.at(self.tenant, self.image.clone()).await?;
             name_oldest(&behind);
             let step = decide(&behind, inventory::EXTRACTOR);
             let goes_on = step.goes_on(&behind);
             let done = match step {
                 Step::Rest => true,
                 Step::SkipExtraction(jobs) => self.skip_extraction(jobs).await.map(|()| true)?,
-                Step::Evaluate(jobs) => self.evaluate(jobs).await?,
+                Step::Evaluate(jobs) => {
+                    let inputs = match inputs {
+                        Some(inputs) => inputs,
+                        None => self.inputs().await?,
+                    };
+                    self.evaluate(inputs, jobs).await?
+                }
                 Step::Dispatch(jobs) => self.dispatch(jobs).await.map(|()| true)?,
             };
             if !done || !goes_on {
@@ -121,11 +137,12 @@ impl Image {
         }
     }
 
-    async fn read(&self) -> Result<Behind, store::Error> {
+    /// What an evaluation reads, where the SBOM is too large to come along with a look.
+    async fn inputs(&self) -> Result<Inputs, store::Error> {
         let mut tx = self.store.tenant(self.tenant).await?;
-        let behind = store::images::behind(&mut tx, &self.image).await?;
+        let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
         tx.commit().await?;
-        Ok(behind)
+        Ok(inputs)
     }
 
     async fn dispatch(&self, jobs: Vec<JobId>) -> Result<(), Trouble> {
@@ -142,12 +159,9 @@ impl Image {
     }
 
     /// False when the stored SBOM can never be evaluated.
-    async fn evaluate(&self, jobs: Vec<JobId>) -> Result<bool, Trouble> {
+    async fn evaluate(&self, inputs: Inputs, jobs: Vec<JobId>) -> Result<bool, Trouble> {
         let started = Instant::now();
-        let mut tx = self.store.tenant(self.tenant).await?;
-        let inputs = store::evaluations::inputs(&mut tx, &self.image).await?;
-        tx.commit().await?;
-        let newest = self.indexes.newest().await?;
+        let newest = self.indexes.from(inputs.latest).await?;
         let (tenant, image) = (self.tenant, self.image.clone());
         let asked = Asked { tenant, image, revision: inputs.revision, sbom: inputs.sbom };
         let found = self.evaluator.evaluate(asked, newest.clone(), !jobs.is_empty(), Found::of).await?;
@@ -160,13 +174,13 @@ impl Image {
         let basis = Basis {
             sbom: inputs.sbom_digest,
             snapshot: newest.id,
-            coverage: found.evaluation.coverage,
-            gaps: Some(found.evaluation.gaps.clone()),
-            findings: found.digest.clone(),
+            coverage: found.coverage,
+            gaps: Some(found.gaps.clone()),
+            findings: found.findings.digest().clone(),
         };
         let Succession { before, cause, changes } = self.follow(inputs.last, &basis, &found).await?;
         failpoint::hit(Point::ImageBeforeSave).await;
-        let severities: Vec<_> = found.evaluation.findings.iter().map(|finding| finding.severity).collect();
+        let severities: Vec<_> = found.findings.findings().iter().map(|finding| finding.severity).collect();
         let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
         let evaluation = Evaluation {
             tenant: self.tenant,
@@ -174,10 +188,9 @@ impl Image {
             fence: self.fence,
             revision: inputs.revision,
             snapshot: newest.id,
-            coverage: found.evaluation.coverage,
-            gaps: found.evaluation.gaps,
-            findings_digest: found.digest,
-            findings: found.evaluation.findings,
+            coverage: found.coverage,
+            gaps: found.gaps,
+            findings: found.findings,
             before,
             cause,
             changes: changes.clone(),
@@ -201,9 +214,8 @@ impl Image {
         Ok(true)
     }
 
-    /// What the verdict of these findings, which are sorted, says of the last one.
+    /// What the verdict of these findings says of the last one.
     async fn follow(&self, last: Option<Last>, now: &Basis, found: &Found) -> Result<Succession, Trouble> {
-        let findings = &found.evaluation.findings;
         let Some(last) = last else {
             return Ok(Succession {
                 before: Before::default(),
@@ -211,31 +223,48 @@ impl Image {
                 changes: vec![],
             });
         };
-        if last.basis.findings == now.findings || !last.keeps_findings {
-            let findings_digest = last.keeps_findings.then(|| last.basis.findings.clone());
-            let apart = Apart { words: false, rest: last.basis.findings != now.findings };
-            let grounds = Grounds { apart, ..Grounds::default() };
-            return Ok(Succession {
-                before: Before { version: last.version, findings_digest, findings: vec![] },
-                cause: Cause::of(Some(&last.basis), now, grounds),
-                changes: vec![],
-            });
-        }
-        let digests = digests(findings);
-        let mut tx = self.store.tenant(self.tenant).await?;
-        let known = digests.iter().cloned().collect();
-        let before = store::evaluations::before(&mut tx, &self.image, &last, &known).await?;
-        let difference = Difference::of(&before, findings, &digests);
+        let is_same = last.basis.findings == now.findings;
+        let facts = match last.facts {
+            Some(facts) if !is_same => facts,
+            kept => {
+                let findings_digest = kept.is_some().then(|| last.basis.findings.clone());
+                let grounds = Grounds { apart: Apart { words: false, rest: !is_same }, ..Grounds::default() };
+                return Ok(Succession {
+                    before: Before { version: last.version, findings_digest, findings: vec![] },
+                    cause: Cause::of(Some(&last.basis), now, grounds),
+                    changes: vec![],
+                });
+            }
+        };
+        let findings_digest = Some(last.basis.findings.clone());
+        let findings = self.before(&facts, found).await?;
+        let before = Before { version: last.version, findings_digest, findings };
+        let difference = Difference::of(&before, &found.findings);
         let (old, new) = (last.basis.snapshot, now.snapshot);
-        let revised = store::revised::among(&mut tx, &difference.advisories(), old, new).await?;
-        tx.commit().await?;
+        let revised = self.facts.revised(self.tenant, &difference.advisories(), old, new).await?;
         let changes = difference.changes(store::revised::gone(&revised));
         let grounds = Grounds {
             apart: difference.apart(),
-            advisories: revised.into_iter().map(|revised| revised.advisory).collect(),
+            advisories: revised.iter().map(|revised| revised.advisory.clone()).collect(),
             documents: self.documents(&difference, old, found.testimony.as_ref()).await?,
         };
         Ok(Succession { before, cause: Cause::of(Some(&last.basis), now, grounds), changes })
+    }
+
+    /// What the last verdict found: those that are no more by what they say, the others by their digests.
+    async fn before(&self, facts: &[FactId], now: &Found) -> Result<Vec<store::evaluations::Found>, Trouble> {
+        let digests = self.facts.digests(self.tenant, facts).await?;
+        let found: HashSet<&[u8; 32]> = now.findings.digests().iter().collect();
+        let gone = facts.iter().zip(&digests).filter(|(_, digest)| !found.contains(digest));
+        let gone: Vec<FactId> = gone.map(|(id, _)| *id).collect();
+        let mut read = HashMap::new();
+        if !gone.is_empty() {
+            let mut tx = self.store.tenant(self.tenant).await?;
+            read = store::evaluations::facts(&mut tx, &gone).await?;
+            tx.commit().await?;
+        }
+        let found = facts.iter().zip(digests);
+        Ok(found.map(|(id, digest)| store::evaluations::Found { digest, finding: read.remove(id) }).collect())
     }
 
     /// The documents that words rest on which are others than before: those of before, and those of now.

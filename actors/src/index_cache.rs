@@ -71,7 +71,14 @@ impl IndexCache {
     /// # Errors
     /// When the store does not answer, or the build was broken off.
     pub async fn newest(&self) -> Result<Arc<IndexedSnapshot>, IndexError> {
-        let id = self.latest().await?;
+        self.from(self.latest().await?).await
+    }
+
+    /// This snapshot, which is there, or a newer one.
+    ///
+    /// # Errors
+    /// As for [`Self::newest`].
+    pub async fn from(&self, id: SnapshotId) -> Result<Arc<IndexedSnapshot>, IndexError> {
         match self.read(|held| held.newest_from(id)) {
             Some(found) => Ok(found),
             None => self.alone(|cache| async move { cache.make_newest(id).await }).await,

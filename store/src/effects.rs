@@ -1,13 +1,13 @@
 //! What entities do, durably: each effect checks the epoch of its partition under a lock and moves jobs by
 //! compare-and-set. A batch is one statement and one commit, and one refused effect does not disturb the others.
 
-use evaluation::{Cause, Change};
-use model::{Coverage, Digest, Finding, Gap, ImageDigest, JobId, Severity, SnapshotId, TenantId};
+use evaluation::{Cause, Change, Written};
+use model::{Coverage, Gap, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::evaluations::Before;
-use crate::facts::{given, is_suppressed};
+use crate::facts::{is_suppressed, placed};
 use crate::row::number;
 use crate::verdicts::cause_row;
 use crate::{Error, Fence, Store, TenantTx, gaps};
@@ -80,15 +80,13 @@ pub struct Evaluation {
     pub coverage: Coverage,
     /// Why no further, as [`evaluation::coverage::told`] tells it.
     pub gaps: Vec<Gap>,
-    /// Digest of the findings in canonical form.
-    pub findings_digest: Digest,
-    /// In any order.
-    pub findings: Vec<Finding>,
+    /// What was found.
+    pub findings: Written,
     /// The verdict that it follows.
     pub before: Before,
     /// Why there is another verdict, if there is.
     pub cause: Cause,
-    /// What differs: by places in `before.findings` and in `findings`, the latter sorted.
+    /// What differs: by places in `before.findings` and in `findings`.
     pub changes: Vec<Change>,
     /// The jobs that waited for it; only those that are `evaluating` end.
     pub jobs: Vec<JobId>,
@@ -116,7 +114,8 @@ pub struct SavedVerdict {
 /// done, or that it is unknown whether it was: doing the same again is safe.
 pub async fn apply(store: &Store, effects: Vec<Effect>) -> Result<Vec<Result<Applied, Error>>, Error> {
     let mut order: Vec<usize> = (0..effects.len()).collect();
-    // Rows of tenants are locked in one order by everybody, so that no two batches wait for each other.
+    // Rows of tenants are locked in one order by everybody, so that no two batches wait for each other: the tenant's
+    // load first, which only steps of jobs lock, and then images.
     order.sort_by(|&a, &b| effects[a].lock_order().cmp(&effects[b].lock_order()));
     let sorted: Vec<Call> = order.iter().map(|&i| Call::from(&effects[i])).collect();
     let answers = match call(store, &sorted).await {
@@ -154,13 +153,18 @@ struct Call {
 }
 
 impl Effect {
-    fn lock_order(&self) -> (TenantId, Option<&ImageDigest>) {
+    /// Whether a job waits for it.
+    pub const fn is_attended(&self) -> bool {
+        !matches!(self, Self::SaveEvaluation(evaluation) if evaluation.jobs.is_empty())
+    }
+
+    fn lock_order(&self) -> (TenantId, bool, Option<&ImageDigest>) {
         match self {
-            Self::Admit { tenant, .. } | Self::FailJobs { tenant, .. } => (*tenant, None),
+            Self::Admit { tenant, .. } | Self::FailJobs { tenant, .. } => (*tenant, false, None),
             Self::Dispatch { tenant, image, .. } | Self::SkipExtraction { tenant, image, .. } => {
-                (*tenant, Some(image))
+                (*tenant, false, Some(image))
             }
-            Self::SaveEvaluation(e) => (e.tenant, Some(&e.image)),
+            Self::SaveEvaluation(e) => (e.tenant, !self.is_attended(), Some(&e.image)),
         }
     }
 
@@ -257,21 +261,26 @@ fn verdict(version: Option<i32>, changed: Option<bool>) -> Result<Option<SavedVe
 }
 
 fn body(e: &Evaluation) -> Value {
-    let shown = || e.findings.iter().filter(|finding| !is_suppressed(finding));
+    let findings = e.findings.findings();
+    let shown = || findings.iter().filter(|finding| !is_suppressed(finding));
     let count = |severity: Severity| shown().filter(|f| f.severity == severity).count();
     // Where the verdict before has the same findings, it lends its own.
-    let is_same = e.before.findings_digest.as_ref() == Some(&e.findings_digest);
+    let is_same = e.before.findings_digest.as_ref() == Some(e.findings.digest());
+    let (kept, new) = if is_same { Default::default() } else { placed(&e.findings, &e.before) };
+    // As PostgreSQL writes a list of numbers: read at once, where a list of JSON is taken apart.
+    let kept = format!("{{{}}}", kept.iter().map(i32::to_string).collect::<Vec<_>>().join(","));
     let change = |change: &Change| json!([change.kind.as_str(), change.before, change.after]);
     json!({
         "revision": e.revision,
         "snapshot": e.snapshot.0,
         "coverage": e.coverage.as_str(),
         "gaps": gaps::rows(&e.gaps),
-        "findings_digest": e.findings_digest.as_str(),
+        "findings_digest": e.findings.digest().as_str(),
         "counts": Severity::ALL.map(count),
-        "suppressed": e.findings.len() - shown().count(),
+        "suppressed": findings.len() - shown().count(),
         "before": e.before.version,
-        "facts": if is_same { vec![] } else { given(&e.findings, &e.before) },
+        "kept": kept,
+        "facts": new,
         "cause": cause_row(&e.cause),
         "changes": e.changes.iter().map(change).collect::<Vec<_>>(),
     })

@@ -1,11 +1,11 @@
 //! What an evaluation reads. Saving one is [`crate::effects::Effect::SaveEvaluation`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use evaluation::Basis;
 use model::{Coverage, Digest, Finding, ImageDigest, SnapshotId};
 
-use crate::facts::{finding, raw};
+use crate::facts::finding;
 use crate::row::{number, parse, word};
 use crate::{Error, TenantTx, gaps};
 
@@ -20,6 +20,8 @@ pub struct Inputs {
     pub sbom: Vec<u8>,
     /// The last verdict; none before the first.
     pub last: Option<Last>,
+    /// The newest snapshot of that moment.
+    pub latest: SnapshotId,
 }
 
 /// The last verdict, as far as the next one is made with regard to it.
@@ -29,9 +31,13 @@ pub struct Last {
     pub version: u32,
     /// What it was made from.
     pub basis: Basis,
-    /// Whether its findings were kept. Those of versions of long ago were not.
-    pub keeps_findings: bool,
+    /// Its findings in their order. Those of versions of long ago were not kept.
+    pub facts: Option<Vec<FactId>>,
 }
+
+/// A finding that was once found for a tenant, by its number there. What it says never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FactId(pub i64);
 
 /// The verdict that a new one follows, with what it found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,82 +53,96 @@ pub struct Before {
 /// A finding of the verdict before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The digest of its document.
-    pub digest: Digest,
-    /// The finding; none where the asker has it.
+    /// The SHA-256 of its document.
+    pub digest: [u8; 32],
+    /// The finding; none where the next verdict has it too.
     pub finding: Option<Finding>,
 }
 
 /// Reads the image's revision, SBOM and last verdict together. `NotFound` for an image without an SBOM too.
 pub async fn inputs(tx: &mut TenantTx, image: &ImageDigest) -> Result<Inputs, Error> {
-    let tenant = tx.tenant().as_uuid();
-    let row = sqlx::query!(
-        r#"select i.revision, s.digest, s.document, i.last_verdict, v.snapshot_id as "snapshot_id?",
-                  v.coverage as "coverage?", v.gaps, v.findings_digest as "findings_digest?", v.sbom_digest as "sbom_digest?",
-                  v.facts is not null as "keeps_findings!"
-           from scanner.image i join scanner.sbom s on s.tenant_id = i.tenant_id and s.digest = i.sbom_digest
-           left join scanner.verdict v
-               on v.tenant_id = i.tenant_id and v.image_digest = i.digest and v.version = i.last_verdict
-           where i.tenant_id = $1 and i.digest = $2"#,
-        tenant,
-        image.as_str(),
-    )
-    .fetch_optional(tx.conn())
-    .await?
-    .ok_or(Error::NotFound { entity: "sbom" })?;
-    let last = match (row.snapshot_id, row.coverage, row.findings_digest, row.sbom_digest) {
-        (Some(snapshot), Some(coverage), Some(findings), Some(sbom)) => Some(Last {
-            version: number("verdict", row.last_verdict)?,
-            basis: Basis {
-                sbom: parse("verdict", &sbom)?,
-                snapshot: SnapshotId(snapshot),
-                coverage: word("verdict", &coverage, Coverage::from_word)?,
-                gaps: gaps::read(row.gaps.as_ref())?,
-                findings: parse("verdict", &findings)?,
-            },
-            keeps_findings: row.keeps_findings,
-        }),
-        _ => None,
-    };
-    let sbom_digest = parse("sbom", &row.digest)?;
-    Ok(Inputs { revision: row.revision, sbom_digest, sbom: row.document, last })
+    let mut found = inputs_of(tx, std::slice::from_ref(image), i32::MAX).await?;
+    found.remove(image).ok_or(Error::NotFound { entity: "sbom" })
 }
 
-/// What the last verdict found, without the documents of those findings whose digests are `known`.
-pub async fn before(
+/// As [`inputs`], for many images. Those without an SBOM, and those whose SBOM has more bytes than this, are left out.
+pub async fn inputs_of(
     tx: &mut TenantTx,
-    image: &ImageDigest,
-    last: &Last,
-    known: &HashSet<Digest>,
-) -> Result<Before, Error> {
+    images: &[ImageDigest],
+    bytes_max: i32,
+) -> Result<HashMap<ImageDigest, Inputs>, Error> {
     let tenant = tx.tenant().as_uuid();
-    let known: Vec<Vec<u8>> = known.iter().map(raw).collect();
+    let digests: Vec<&str> = images.iter().map(ImageDigest::as_str).collect();
     let rows = sqlx::query!(
-        r#"select f.digest, case when f.digest <> all ($4) then f.document end as document
-           from scanner.verdict v cross join unnest(v.facts) with ordinality as u(fact_id, place)
-           join scanner.fact f on f.tenant_id = v.tenant_id and f.fact_id = u.fact_id
-           where v.tenant_id = $1 and v.image_digest = $2 and v.version = $3 order by u.place"#,
+        r#"select i.digest as image, i.revision, s.digest, s.document, i.last_verdict, l.snapshot_id as latest,
+                  v.snapshot_id as "snapshot_id?", v.coverage as "coverage?", v.gaps,
+                  v.findings_digest as "findings_digest?", v.sbom_digest as "sbom_digest?", v.facts
+           from vuln.latest l, scanner.image i
+           join scanner.sbom s on s.tenant_id = i.tenant_id and s.digest = i.sbom_digest
+           left join scanner.verdict v
+               on v.tenant_id = i.tenant_id and v.image_digest = i.digest and v.version = i.last_verdict
+           where i.tenant_id = $1 and i.digest = any ($2) and octet_length(s.document) <= $3"#,
         tenant,
-        image.as_str(),
-        i32::try_from(last.version).unwrap_or(i32::MAX),
-        &known,
+        &digests as &[&str],
+        bytes_max,
     )
     .fetch_all(tx.conn())
     .await?;
-    let found = rows.into_iter().map(|row| {
-        let raw: [u8; 32] = row
-            .digest
-            .as_slice()
-            .try_into()
-            .map_err(|e| Error::Corrupt { table: "fact", source: Box::new(e) })?;
-        let finding = row.document.as_deref().map(finding).transpose()?;
-        Ok(Found { digest: Digest::from_sha256(raw), finding })
-    });
-    Ok(Before {
-        version: last.version,
-        findings_digest: last.keeps_findings.then(|| last.basis.findings.clone()),
-        findings: found.collect::<Result<_, Error>>()?,
-    })
+    let mut all = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let last = match (row.snapshot_id, row.coverage, row.findings_digest, row.sbom_digest) {
+            (Some(snapshot), Some(coverage), Some(findings), Some(sbom)) => Some(Last {
+                version: number("verdict", row.last_verdict)?,
+                basis: Basis {
+                    sbom: parse("verdict", &sbom)?,
+                    snapshot: SnapshotId(snapshot),
+                    coverage: word("verdict", &coverage, Coverage::from_word)?,
+                    gaps: gaps::read(row.gaps.as_ref())?,
+                    findings: parse("verdict", &findings)?,
+                },
+                facts: row.facts.map(|facts| facts.into_iter().map(FactId).collect()),
+            }),
+            _ => None,
+        };
+        let inputs = Inputs {
+            revision: row.revision,
+            sbom_digest: parse("sbom", &row.digest)?,
+            sbom: row.document,
+            last,
+            latest: SnapshotId(row.latest),
+        };
+        all.insert(parse("image", &row.image)?, inputs);
+    }
+    Ok(all)
+}
+
+/// The SHA-256 of the documents of these findings.
+pub async fn fact_digests(tx: &mut TenantTx, ids: &[FactId]) -> Result<HashMap<FactId, [u8; 32]>, Error> {
+    let tenant = tx.tenant().as_uuid();
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        "select fact_id, digest from scanner.fact where tenant_id = $1 and fact_id = any ($2)",
+        tenant,
+        &ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let read = |digest: Vec<u8>| number("fact", digest.as_slice());
+    rows.into_iter().map(|row| Ok((FactId(row.fact_id), read(row.digest)?))).collect()
+}
+
+/// These findings.
+pub async fn facts(tx: &mut TenantTx, ids: &[FactId]) -> Result<HashMap<FactId, Finding>, Error> {
+    let tenant = tx.tenant().as_uuid();
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        "select fact_id, document from scanner.fact where tenant_id = $1 and fact_id = any ($2)",
+        tenant,
+        &ids,
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    rows.into_iter().map(|row| Ok((FactId(row.fact_id), finding(&row.document)?))).collect()
 }
 
 /// An SBOM's document by its digest.

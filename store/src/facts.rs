@@ -1,31 +1,35 @@
 //! Findings as rows: a document that says all of it, and beside it what lists ask for.
 
-use evaluation::Documents;
-use model::{Digest, Finding, FixState, VexWord};
+use std::collections::HashMap;
+
+use evaluation::Written;
+use model::{Finding, FixState, VexWord};
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::evaluations::Before;
 use crate::row::text;
 
-/// Findings for `scanner.keep_facts`, in canonical order: each by its place in the verdict before where that had the
-/// very same, else by itself.
-pub(crate) fn given(findings: &[Finding], before: &Before) -> Vec<Value> {
-    let places: std::collections::HashMap<&Digest, usize> =
-        before.findings.iter().enumerate().map(|(place, found)| (&found.digest, place)).collect();
-    let documents = Documents::of(findings).findings.into_iter();
-    documents
-        .map(|(finding, document)| match places.get(&Digest::of(&document)) {
-            Some(place) => json!(place),
-            None => row(finding, document),
+/// Findings for `scanner.place_facts`: of each its place in the verdict before where that had the very same, else
+/// below 0 its place from 1 among the rows beside.
+pub(crate) fn placed(written: &Written, before: &Before) -> (Vec<i32>, Vec<Value>) {
+    let places: HashMap<&[u8; 32], i32> =
+        before.findings.iter().map(|found| &found.digest).zip(0..).collect();
+    let mut new = Vec::new();
+    let documents = written.findings().iter().zip(written.documents());
+    let kept = documents.zip(written.digests()).map(|((finding, document), digest)| {
+        places.get(digest).copied().unwrap_or_else(|| {
+            new.push(row(finding, document));
+            -i32::try_from(new.len()).unwrap_or(i32::MAX)
         })
-        .collect()
+    });
+    (kept.collect(), new)
 }
 
-fn row(finding: &Finding, document: Vec<u8>) -> Value {
+fn row(finding: &Finding, document: &[u8]) -> Value {
     json!({
         // Canonical JSON escapes what PostgreSQL's text does not hold.
-        "document": String::from_utf8(document).expect("JSON is UTF-8"),
+        "document": std::str::from_utf8(document).expect("JSON is UTF-8"),
         "vulnerability": text(&finding.vulnerability),
         "aliases": finding.aliases.iter().map(|alias| text(alias)).collect::<Vec<_>>(),
         "package": text(&finding.package),
@@ -43,9 +47,4 @@ pub(crate) fn is_suppressed(finding: &Finding) -> bool {
 /// A finding by its document.
 pub(crate) fn finding(document: &[u8]) -> Result<Finding, Error> {
     evaluation::from_document(document).map_err(|e| Error::Corrupt { table: "fact", source: Box::new(e) })
-}
-
-/// A digest's 32 bytes.
-pub(crate) fn raw(digest: &Digest) -> Vec<u8> {
-    hex::decode(digest.hex()).expect("a digest is hexadecimal")
 }

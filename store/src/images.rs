@@ -1,8 +1,9 @@
 //! Images, their blobs and names, and how far behind they are.
 
+use std::collections::HashMap;
+
 use model::{Digest, ImageDigest, JobId, JobKind, Lane, TraceId};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::row::{lane, number, parse};
 use crate::{Error, TenantTx};
@@ -101,6 +102,13 @@ pub struct Behind {
     pub open_work: bool,
     /// Version of the last verdict; 0 before the first.
     pub last_verdict: u32,
+}
+
+impl Behind {
+    /// Whether somebody, or what has changed, waits for an evaluation that can be done.
+    pub const fn owes_evaluation(&self) -> bool {
+        self.sbom.is_some() && (!self.evaluating.is_empty() || self.evaluated_revision < self.revision)
+    }
 }
 
 /// The SBOM an image has now.
@@ -483,55 +491,64 @@ pub async fn layers(tx: &mut TenantTx, digest: &ImageDigest) -> Result<Vec<Layer
         .collect()
 }
 
-/// What an image's entity has to catch up with.
-pub async fn behind(tx: &mut TenantTx, digest: &ImageDigest) -> Result<Behind, Error> {
+/// How far behind these images are. Those that are not there are left out.
+pub async fn behind(
+    tx: &mut TenantTx,
+    images: &[ImageDigest],
+) -> Result<HashMap<ImageDigest, Behind>, Error> {
     let tenant = tx.tenant().as_uuid();
-    let row = sqlx::query!(
-        r#"select revision, evaluated_revision, evaluated_snapshot, sbom_digest, extractor, last_verdict,
-                  exists (select from orchestrator.work w where w.tenant_id = $1 and w.image_digest = $2) as "open_work!"
-           from scanner.image where tenant_id = $1 and digest = $2"#,
+    let digests: Vec<&str> = images.iter().map(ImageDigest::as_str).collect();
+    let rows = sqlx::query!(
+        r#"select digest, revision, evaluated_revision, evaluated_snapshot, sbom_digest, extractor, last_verdict,
+                  exists (select from orchestrator.work w
+                          where w.tenant_id = i.tenant_id and w.image_digest = i.digest) as "open_work!"
+           from scanner.image i where tenant_id = $1 and digest = any ($2)"#,
         tenant,
-        digest.as_str(),
+        &digests as &[&str],
     )
-    .fetch_optional(tx.conn())
-    .await?
-    .ok_or(Error::NotFound { entity: "image" })?;
-    let mut behind = Behind {
-        revision: row.revision,
-        evaluated_revision: row.evaluated_revision,
-        evaluated_snapshot: row.evaluated_snapshot,
-        sbom: match (row.sbom_digest, row.extractor) {
-            (Some(digest), Some(extractor)) => {
-                Some(CurrentSbom { digest: parse("image", &digest)?, extractor })
-            }
-            _ => None,
-        },
-        admitted: Vec::new(),
-        extracting: Vec::new(),
-        evaluating: Vec::new(),
-        open_work: row.open_work,
-        last_verdict: number("image", row.last_verdict)?,
-    };
-    open_jobs(tx, tenant, digest, &mut behind).await?;
-    Ok(behind)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut all = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let behind = Behind {
+            revision: row.revision,
+            evaluated_revision: row.evaluated_revision,
+            evaluated_snapshot: row.evaluated_snapshot,
+            sbom: match (row.sbom_digest, row.extractor) {
+                (Some(digest), Some(extractor)) => {
+                    Some(CurrentSbom { digest: parse("image", &digest)?, extractor })
+                }
+                _ => None,
+            },
+            admitted: Vec::new(),
+            extracting: Vec::new(),
+            evaluating: Vec::new(),
+            open_work: row.open_work,
+            last_verdict: number("image", row.last_verdict)?,
+        };
+        all.insert(parse("image", &row.digest)?, behind);
+    }
+    open_jobs(tx, &digests, &mut all).await?;
+    Ok(all)
 }
 
 async fn open_jobs(
     tx: &mut TenantTx,
-    tenant: Uuid,
-    digest: &ImageDigest,
-    behind: &mut Behind,
+    digests: &[&str],
+    all: &mut HashMap<ImageDigest, Behind>,
 ) -> Result<(), Error> {
+    let tenant = tx.tenant().as_uuid();
     let rows = sqlx::query!(
-        "select job_id, lane, kind, state, trace_id from orchestrator.job
-         where tenant_id = $1 and image_digest = $2 and ended_at is null and admitted_at is not null
+        "select image_digest, job_id, lane, kind, state, trace_id from orchestrator.job
+         where tenant_id = $1 and image_digest = any ($2) and ended_at is null and admitted_at is not null
          order by job_id",
         tenant,
-        digest.as_str(),
+        digests as &[&str],
     )
     .fetch_all(tx.conn())
     .await?;
     for row in rows {
+        let Some(behind) = all.get_mut(&parse("job", &row.image_digest)?) else { continue };
         let job = OpenJob {
             job: JobId::from_uuid(row.job_id),
             lane: lane("job", row.lane)?,

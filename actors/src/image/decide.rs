@@ -42,10 +42,9 @@ pub fn decide(behind: &Behind, extractor: &str) -> Step {
         (JobKind::Scan, Some(made_by)) => made_by == extractor,
     };
     let (ready, missing): (Vec<_>, Vec<_>) = behind.admitted.iter().partition(|job| fits(job.kind));
-    let owed = !behind.evaluating.is_empty() || behind.evaluated_revision < behind.revision;
     if !ready.is_empty() {
         Step::SkipExtraction(ids(ready))
-    } else if owed && made_by.is_some() {
+    } else if behind.owes_evaluation() {
         Step::Evaluate(ids(&behind.evaluating))
     } else if !missing.is_empty() {
         Step::Dispatch(ids(missing))

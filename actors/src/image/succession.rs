@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use evaluation::{Apart, Cause, Change, ChangeKind, DocumentSource, Documents, HeardDocument};
-use model::{AdvisoryMatch, Digest, FeedId, Finding, VexWord};
+use evaluation::{Apart, Cause, Change, ChangeKind, DocumentSource, HeardDocument, Written};
+use model::{AdvisoryMatch, FeedId, Finding, VexWord};
 use store::evaluations::Before;
 use store::vex::SourceOrigin;
 
@@ -36,22 +36,17 @@ struct Side {
     findings: Vec<Finding>,
 }
 
-/// The digests of findings in their sorted order.
-pub(super) fn digests(findings: &[Finding]) -> Vec<Digest> {
-    Documents::of(findings).findings.iter().map(|(_, document)| Digest::of(document)).collect()
-}
-
 impl Difference {
-    /// Of the verdict before and the findings of now, which are sorted and have these digests.
-    pub(super) fn of(before: &Before, findings: &[Finding], digests: &[Digest]) -> Self {
-        let known: HashSet<&Digest> = before.findings.iter().map(|found| &found.digest).collect();
+    /// Of the verdict before and the findings of now.
+    pub(super) fn of(before: &Before, now: &Written) -> Self {
+        let known: HashSet<&[u8; 32]> = before.findings.iter().map(|found| &found.digest).collect();
         let mut difference = Self::default();
         for (place, found) in before.findings.iter().enumerate() {
             if let Some(finding) = &found.finding {
                 difference.old.push(place, finding);
             }
         }
-        for (place, (finding, digest)) in findings.iter().zip(digests).enumerate() {
+        for (place, (finding, digest)) in now.findings().iter().zip(now.digests()).enumerate() {
             if !known.contains(digest) {
                 difference.new.push(place, finding);
             }
@@ -168,15 +163,15 @@ mod tests {
     #[test]
     fn only_what_differs_is_compared_and_told_by_its_place_in_the_whole() {
         let now: Vec<_> = ["A", "C", "D"].map(|name| finding(name, Severity::Low)).into();
-        let digests = digests(&now);
+        let now = Written::of(now);
         let old = [finding("A", Severity::Low), finding("B", Severity::Low), finding("C", Severity::High)];
         let found = |finding: &Finding| {
-            let digest = self::digests(std::slice::from_ref(finding)).remove(0);
-            let kept = digests.contains(&digest);
+            let digest = Written::of(vec![finding.clone()]).digests()[0];
+            let kept = now.digests().contains(&digest);
             Found { digest, finding: (!kept).then(|| finding.clone()) }
         };
         let before = Before { version: 1, findings_digest: None, findings: old.iter().map(found).collect() };
-        let difference = Difference::of(&before, &now, &digests);
+        let difference = Difference::of(&before, &now);
         let feed = "f".parse().unwrap();
         assert_eq!(difference.advisories(), [(&feed, "B"), (&feed, "C"), (&feed, "D")].into());
         let changes = difference.changes(|evidence| evidence.advisory == "B");

@@ -73,31 +73,54 @@ pub enum NoFinding {
     },
 }
 
-/// Findings in canonical form, in the one order that their digest has. The order in which they are handed
-/// over does not count.
+/// Findings in canonical form, written once: what is hashed, compared and kept. In the one order that their digest has;
+/// the order in which they are handed over does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Documents<'a> {
-    /// Each finding with its document.
-    pub findings: Vec<(&'a Finding, Vec<u8>)>,
-    /// Digest of all the documents as one list: [`findings_digest`].
-    pub digest: Digest,
+pub struct Written {
+    findings: Vec<Finding>,
+    documents: Vec<Vec<u8>>,
+    digests: Vec<[u8; 32]>,
+    digest: Digest,
 }
 
-impl<'a> Documents<'a> {
+impl Written {
     /// Writes them.
-    pub fn of(findings: &'a [Finding]) -> Self {
-        let mut sorted: Vec<&Finding> = findings.iter().collect();
-        sorted.sort();
-        let findings: Vec<_> = sorted.into_iter().map(|finding| (finding, to_document(finding))).collect();
-        let digest = digest_of_documents(findings.iter().map(|(_, document)| document.as_slice()));
-        Self { findings, digest }
+    pub fn of(mut findings: Vec<Finding>) -> Self {
+        findings.sort();
+        let documents: Vec<_> = findings.iter().map(to_document).collect();
+        let digests = documents.iter().map(|document| model::sha256(document)).collect();
+        let digest = digest_of_documents(documents.iter().map(Vec::as_slice));
+        Self { findings, documents, digests, digest }
+    }
+
+    /// Sorted.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The document of each finding.
+    pub fn documents(&self) -> &[Vec<u8>] {
+        &self.documents
+    }
+
+    /// The SHA-256 of each document.
+    pub fn digests(&self) -> &[[u8; 32]] {
+        &self.digests
+    }
+
+    /// Digest of all the documents as one list: [`findings_digest`].
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
     }
 }
 
 /// The digest by which two sets of findings are the same, in whatever order. Everything in a finding counts, the
 /// reasons too: whoever compares digests keeps rows that say all of it.
 pub fn findings_digest(findings: &[Finding]) -> Digest {
-    Documents::of(findings).digest
+    let mut sorted: Vec<&Finding> = findings.iter().collect();
+    sorted.sort();
+    let documents: Vec<_> = sorted.into_iter().map(to_document).collect();
+    digest_of_documents(documents.iter().map(Vec::as_slice))
 }
 
 /// The digest of findings whose documents these are, in canonical order.

@@ -22,7 +22,7 @@ use model::{Coverage, FeedId, Finding, Gap, Purl};
 
 pub use cause::{Basis, Cause, CauseKind, DocumentSource, Grounds, HeardDocument, RevisedAdvisory};
 pub use changes::{Apart, Change, ChangeKind, changes};
-pub use document::{Documents, NoFinding, digest_of_documents, findings_digest, from_document, to_document};
+pub use document::{NoFinding, Written, digest_of_documents, findings_digest, from_document, to_document};
 pub use explain::{Answer, Explanation, Reason, explain};
 pub use index::{Changed, Index};
 pub use matching::evaluate;

@@ -18,10 +18,15 @@ pub struct ImageDigest(Digest);
 #[error("{0:?} is not a digest: it is written sha256: and 64 lowercase hexadecimal digits")]
 pub struct InvalidDigest(pub String);
 
+/// The SHA-256 of these bytes, where many are held and none is shown.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::from_sha256(Sha256::digest(bytes).into())
+        Self::from_sha256(sha256(bytes))
     }
 
     /// The digest whose 32 raw bytes are these.

@@ -16,7 +16,7 @@ mod vex;
 pub use component::{
     Component, Distro, Location, Origin, PackageKind, Problem, Purl, Sbom, SourcePackage, ThirdParty,
 };
-pub use digest::{Digest, ImageDigest, InvalidDigest};
+pub use digest::{Digest, ImageDigest, InvalidDigest, sha256};
 pub use finding::{AdvisoryMatch, Coverage, Finding, FixState, NoFix, Notice};
 pub use gap::{Gap, GapKind};
 pub use ids::{FeedId, InvalidFeedId, JobId, RequestId, RunId, SnapshotId, TenantId, TraceId};

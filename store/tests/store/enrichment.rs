@@ -149,8 +149,7 @@ async fn findings_that_are_exploited_are_counted_by_any_of_their_names(owner: Pg
     let image = ImageDigest::new(digest("x"));
     let found: Vec<_> = (0..4).map(finding).collect();
     let next = Evaluation {
-        findings_digest: ::evaluation::findings_digest(&found),
-        findings: found,
+        findings: ::evaluation::Written::of(found),
         ..evaluation(tenant, &image, fence, 1, 0, vec![])
     };
     let next = world.following(next).await;

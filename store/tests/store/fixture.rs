@@ -1,23 +1,21 @@
 //! A migrated database with the application's own, unprivileged pool; and short ways to fill it.
 
-use std::collections::HashSet;
-
 use advisory::Ecosystem;
 use evaluation::impact::{Indexed, Package};
-use evaluation::{Apart, Basis, Cause, CauseKind, Grounds, findings_digest};
+use evaluation::{Apart, Basis, Cause, CauseKind, Grounds, Written};
 use model::{
     AdvisoryMatch, Component, Coverage, Digest, Finding, FixState, ImageDigest, JobId, JobKind, Lane, NoFix,
     PackageKind, Purl, RequestId, Severity, SnapshotId, TenantId,
 };
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use store::effects::{self, Applied, Effect, Evaluation};
-use store::evaluations::Before;
+use store::evaluations::{Before, FactId, Found, Last};
 use store::images::{Layer, NewImage};
 use store::jobs::{self, Job, Submission, SubmitRefusal, Submitted};
 use store::members::{Joined, NewNode};
 use store::tenants::Quota;
 use store::work::{Claim, Claimed, Extracted};
-use store::{Bell, Error, Fence, Store, evaluations, images, members, outbox, tenants, work};
+use store::{Bell, Error, Fence, Store, TenantTx, evaluations, images, members, outbox, tenants, work};
 use uuid::Uuid;
 
 pub(crate) struct World {
@@ -151,18 +149,17 @@ impl World {
         let mut tx = self.store.tenant(evaluation.tenant).await.unwrap();
         let inputs = evaluations::inputs(&mut tx, &evaluation.image).await.unwrap();
         let Some(last) = inputs.last else { return evaluation };
-        let known = HashSet::new();
-        evaluation.before = evaluations::before(&mut tx, &evaluation.image, &last, &known).await.unwrap();
+        evaluation.before = before(&mut tx, &last).await;
         let old: Vec<_> = evaluation.before.findings.iter().map(|f| f.finding.clone().unwrap()).collect();
-        evaluation.changes = ::evaluation::changes(&old, &evaluation.findings, |_| false);
+        evaluation.changes = ::evaluation::changes(&old, evaluation.findings.findings(), |_| false);
         let now = Basis {
             sbom: inputs.sbom_digest,
             snapshot: evaluation.snapshot,
             coverage: evaluation.coverage,
             gaps: Some(evaluation.gaps.clone()),
-            findings: evaluation.findings_digest.clone(),
+            findings: evaluation.findings.digest().clone(),
         };
-        let apart = Apart::of(&evaluation.changes, &old, &evaluation.findings);
+        let apart = Apart::of(&evaluation.changes, &old, evaluation.findings.findings());
         let grounds = Grounds { apart, ..Grounds::default() };
         evaluation.cause = Cause::of(Some(&last.basis), &now, grounds);
         evaluation
@@ -252,6 +249,16 @@ pub(crate) fn package(version: &str) -> Indexed {
     Indexed::Package(Package { ecosystem, component })
 }
 
+/// The last verdict with all that it found.
+async fn before(tx: &mut TenantTx, last: &Last) -> Before {
+    let facts: &[FactId] = last.facts.as_deref().unwrap_or_default();
+    let digests = evaluations::fact_digests(tx, facts).await.unwrap();
+    let findings = evaluations::facts(tx, facts).await.unwrap();
+    let found = facts.iter().map(|id| Found { digest: digests[id], finding: Some(findings[id].clone()) });
+    let findings_digest = last.facts.is_some().then(|| last.basis.findings.clone());
+    Before { version: last.version, findings_digest, findings: found.collect() }
+}
+
 /// An evaluation with so many findings.
 pub(crate) fn evaluation(
     tenant: TenantId,
@@ -269,8 +276,7 @@ pub(crate) fn evaluation(
         snapshot: SnapshotId(0),
         coverage: Coverage::Complete,
         gaps: vec![],
-        findings_digest: findings_digest(&(0..findings).map(finding).collect::<Vec<_>>()),
-        findings: (0..findings).map(finding).collect(),
+        findings: Written::of((0..findings).map(finding).collect()),
         before: Before::default(),
         cause: Cause {
             kinds: vec![CauseKind::Scan],

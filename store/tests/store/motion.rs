@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::evaluation::Written;
 use model::{Coverage, ImageDigest, JobId, JobState, Lane, Severity, Stage, TenantId};
 use sqlx::PgPool;
 use store::effects::{self, Effect, SavedVerdict};
@@ -82,7 +83,10 @@ async fn a_scan_goes_from_accepted_to_done_and_every_step_leaves_an_event(owner:
         let image = image.clone();
         async move {
             let mut tx = world.store.tenant(tenant).await.unwrap();
-            let behind = images::behind(&mut tx, &image).await.unwrap();
+            let asked = [image.clone(), ImageDigest::new(digest("nobody's"))];
+            let mut behind = images::behind(&mut tx, &asked).await.unwrap();
+            assert_eq!(behind.len(), 1, "one that is not there is left out");
+            let behind = behind.remove(&image).unwrap();
             assert!(expected(&behind), "{behind:?}");
         }
     };
@@ -219,9 +223,9 @@ async fn one_refused_effect_does_not_disturb_the_others(owner: PgPool) {
     let (one, two) = (world.submit(tenant, &image).await, world.submit(tenant, &image).await);
     let old = Fence { epoch: fence.epoch - 1, ..fence };
     let mut odd = evaluation(tenant, &image, fence, 1, 1, vec![]);
-    odd.findings_digest = digest("new");
-    odd.findings = vec![finding(1), finding(2)];
-    odd.findings[1].vulnerability = "nul \0 is kept".to_owned();
+    let mut found = vec![finding(1), finding(2)];
+    found[1].vulnerability = "nul \0 is kept".to_owned();
+    odd.findings = Written::of(found);
     let odd = world.following(odd).await;
     let answers = effects::apply(
         &world.store,
@@ -241,7 +245,7 @@ async fn one_refused_effect_does_not_disturb_the_others(owner: PgPool) {
     assert!(answers[3].as_ref().unwrap().verdict.unwrap().changed);
     assert_eq!(answers[4].as_ref().unwrap().moved, 1, "one had been admitted, two had not");
     let mut tx = world.store.tenant(tenant).await.unwrap();
-    assert_eq!(findings::all(&mut tx, &image, 2).await.unwrap(), odd.findings);
+    assert_eq!(findings::all(&mut tx, &image, 2).await.unwrap(), odd.findings.findings());
 }
 
 #[sqlx::test]
@@ -253,7 +257,9 @@ async fn a_value_the_schema_refuses_takes_only_itself_down(owner: PgPool) {
     let job = world.submit(tenant, &image).await;
     world.sql("alter table scanner.fact add check (package <> 'poison')").await;
     let mut poisoned = evaluation(tenant, &image, fence, 1, 5, vec![]);
-    poisoned.findings[4].package = "poison".to_owned();
+    let mut found: Vec<_> = (0..5).map(finding).collect();
+    found[4].package = "poison".to_owned();
+    poisoned.findings = Written::of(found);
     poisoned.before.version = 1;
     let batch =
         vec![Effect::SaveEvaluation(Box::new(poisoned)), Effect::Admit { tenant, fence, jobs: vec![job] }];

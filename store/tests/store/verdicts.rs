@@ -1,9 +1,9 @@
 //! Verdicts keep what they found, why they were made and what they changed, and cost what differs.
 
 use ::evaluation::{
-    Cause, CauseKind, ChangeKind, DocumentSource, HeardDocument, RevisedAdvisory, findings_digest,
+    Cause, CauseKind, ChangeKind, DocumentSource, HeardDocument, RevisedAdvisory, Written, findings_digest,
 };
-use model::{Coverage, Finding, Gap, GapKind, ImageDigest, Severity, SnapshotId, TenantId};
+use model::{Coverage, Finding, Gap, GapKind, ImageDigest, Severity, SnapshotId, TenantId, sha256};
 use sqlx::PgPool;
 use store::effects::{self, Effect, Evaluation, SavedVerdict};
 use store::evaluations::Before;
@@ -37,8 +37,7 @@ impl Scene {
     fn found(&self, image: &ImageDigest, snapshot: i64, found: &[Finding]) -> Evaluation {
         Evaluation {
             snapshot: SnapshotId(snapshot),
-            findings_digest: findings_digest(found),
-            findings: found.to_vec(),
+            findings: Written::of(found.to_vec()),
             ..evaluation(self.tenant, image, self.fence, 1, 0, vec![])
         }
     }
@@ -244,8 +243,8 @@ async fn a_place_that_the_verdict_before_does_not_have_is_refused(owner: PgPool)
     // It says that the third of two was the same.
     let found = wrong.before.findings[0].clone();
     wrong.before.findings.splice(0..0, [found.clone(), found]);
-    wrong.before.findings[0].digest = digest("a");
-    wrong.before.findings[1].digest = digest("b");
+    wrong.before.findings[0].digest = sha256(b"a");
+    wrong.before.findings[1].digest = sha256(b"b");
     wrong.changes.clear();
     let refused = effects::apply(&scene.world.store, vec![Effect::SaveEvaluation(Box::new(wrong))]).await;
     assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
@@ -256,7 +255,7 @@ async fn a_place_that_the_verdict_before_does_not_have_is_refused(owner: PgPool)
 async fn verdicts_and_facts_cannot_be_changed_not_even_by_the_owner(owner: PgPool) {
     let scene = Scene::new(owner).await;
     scene.scanned("x").await;
-    for table in ["fact", "verdict"] {
+    for (table, what) in [("fact", "facts"), ("verdict", "verdicts"), ("image_called", "names")] {
         for change in
             ["update scanner.$ set tenant_id = tenant_id", "delete from scanner.$", "truncate scanner.$"]
         {
@@ -264,7 +263,7 @@ async fn verdicts_and_facts_cannot_be_changed_not_even_by_the_owner(owner: PgPoo
             let refused =
                 sqlx::query(sqlx::AssertSqlSafe(statement.clone())).execute(&scene.world.owner).await;
             let error = refused.expect_err(&statement).to_string();
-            assert!(error.contains(&format!("{table}s are append-only")), "{statement}: {error}");
+            assert!(error.contains(&format!("{what} are append-only")), "{statement}: {error}");
         }
     }
 }
