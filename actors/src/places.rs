@@ -1,8 +1,8 @@
 //! Where stored SBOMs are evaluated: in places, away from the threads that wait. Those for whom nobody waits do not
 //! stand in the way of those for whom somebody does.
 //!
-//! A run over the fleet asks many images of one node at once. They wait in a queue of their own and come to the
-//! places one by one, so that a scan finds no more of them before it than there are places.
+//! A run over the fleet asks many images of one node at once. They wait in a queue of their own and have all places but
+//! one, so that a scan mostly finds that one free. Where there is only one, a scan waits for one of them at most.
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
@@ -35,7 +35,7 @@ impl Places {
     /// So many, at least one.
     pub(crate) fn new(places: usize) -> Self {
         let places = places.max(1);
-        Self { all: Semaphore::new(places), unattended: Semaphore::new(places) }
+        Self { all: Semaphore::new(places), unattended: Semaphore::new((places - 1).max(1)) }
     }
 
     /// Waits for a place. `attended`: whether somebody waits for what comes of it.
@@ -51,6 +51,17 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[tokio::test]
+    async fn one_place_is_kept_for_who_is_waited_for() {
+        let places = Places::new(3);
+        let (_first, _second) = (places.take(false).await.unwrap(), places.take(false).await.unwrap());
+        let third = places.take(false);
+        tokio::pin!(third);
+        assert!(futures::poll!(third.as_mut()).is_pending(), "all but one are taken");
+        places.take(true).await.unwrap();
+        assert!(futures::poll!(third).is_pending());
+    }
 
     #[tokio::test]
     async fn who_is_waited_for_finds_no_more_before_it_than_there_are_places() {
