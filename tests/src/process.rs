@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -41,7 +42,10 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it.
     pub(crate) fn start(start: &Start) -> io::Result<Self> {
-        let child = spawn(command(start)?)?;
+        let mut command = command(start)?;
+        // A group of its own: when the shell behind a test goes away, the kernel thaws what is frozen in the group.
+        command.process_group(0);
+        let child = spawn(command)?;
         let name = start.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, child })
     }
