@@ -4,6 +4,7 @@ use ::evaluation::{
     Cause, CauseKind, ChangeKind, DocumentSource, HeardDocument, RevisedAdvisory, Written, findings_digest,
 };
 use model::{Coverage, Finding, Gap, GapKind, ImageDigest, Severity, SnapshotId, TenantId, sha256};
+use serde_json::json;
 use sqlx::PgPool;
 use store::effects::{self, Effect, Evaluation, SavedVerdict};
 use store::evaluations::Before;
@@ -249,6 +250,65 @@ async fn a_place_that_the_verdict_before_does_not_have_is_refused(owner: PgPool)
     let refused = effects::apply(&scene.world.store, vec![Effect::SaveEvaluation(Box::new(wrong))]).await;
     assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
     assert_eq!(scene.rows().await, (2, 1));
+}
+
+/// A node of the release before sends all findings, those of the verdict before by their places, while others are newer.
+#[sqlx::test]
+async fn what_a_node_of_the_release_before_saves_is_kept_too(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    let image = scene.scanned("x").await;
+    let (kept, new) = (finding(0), finding(2));
+    let found = [kept.clone(), new.clone()];
+    let row = json!({
+        "document": String::from_utf8(::evaluation::to_document(&new)).unwrap(),
+        "vulnerability": new.vulnerability,
+        "aliases": new.aliases,
+        "package": new.package,
+        "severity": new.severity as i16,
+        "fixed": false,
+        "suppressed": false,
+    });
+    let body = json!({
+        "revision": 1,
+        "snapshot": 1,
+        "coverage": Coverage::Complete.as_str(),
+        "gaps": [],
+        "findings_digest": findings_digest(&found).as_str(),
+        "counts": Severity::ALL.map(|_| 0),
+        "before": 1,
+        "facts": [0, row],
+        "cause": { "kinds": ["advisories"], "advisories": [], "more": 0 },
+        "changes": [["appeared", null, 1]],
+    });
+    let (code, version): (String, i32) = sqlx::query_as(
+        "select code, version from orchestrator.apply('save_evaluation', $1, $2, $3, $4, '', null, null, $5)",
+    )
+    .bind(scene.tenant.as_uuid())
+    .bind(i32::from(scene.fence.partition))
+    .bind(scene.fence.epoch)
+    .bind(image.as_str())
+    .bind(body)
+    .fetch_one(&scene.world.owner)
+    .await
+    .unwrap();
+    assert_eq!((&*code, version), ("applied", 2));
+    let mut tx = scene.world.store.tenant(scene.tenant).await.unwrap();
+    assert_eq!(findings::all(&mut tx, &image, 2).await.unwrap(), found);
+}
+
+#[sqlx::test]
+async fn what_no_job_waits_for_is_saved_beside_who_submits(owner: PgPool) {
+    let scene = Scene::new(owner).await;
+    let image = scene.scanned("x").await;
+    // As a submission does until it commits.
+    let mut submitting = scene.world.owner.begin().await.unwrap();
+    sqlx::query("select from orchestrator.tenant_load where tenant_id = $1 for update")
+        .bind(scene.tenant.as_uuid())
+        .execute(&mut *submitting)
+        .await
+        .unwrap();
+    assert!(scene.follow(&image, 1, &[worse(0)]).await.changed);
+    submitting.commit().await.unwrap();
 }
 
 #[sqlx::test]
