@@ -27,6 +27,8 @@ use tokio::sync::mpsc;
 /// As the feed's actor does it.
 const BATCH: usize = 1_000;
 const AHEAD: usize = 2;
+/// As the planner of runs reads changes.
+const PAGE: u32 = 500;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -210,7 +212,7 @@ impl Scene {
         loop {
             let mut tx = self.store.fleet().await?;
             let from = place.as_ref().map(|(feed, id)| (feed, id.as_str()));
-            let page = deltas::between(&mut tx, stretch, from, 5_000).await?;
+            let page = deltas::between(&mut tx, stretch, from, PAGE).await?;
             number += page.len();
             match page.into_iter().last() {
                 Some(last) => place = Some((last.feed, last.advisory_id)),
