@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use cluster::{
     Authority, AuthorityUnavailable, DeadMember, Gen, Join, Lease, Member, MemberState, NewMember,
-    PartitionRow, Rival, View,
+    PartitionRow, Removal, Rival, Steer, View,
 };
-use store::members::{self, Joined, NewNode, Node, NodeState, Seen};
+use store::members::{self, Joined, NewNode, Node, NodeState, Removed, Seen};
 use store::{Fence, Store};
 
 /// The authority of the cluster whose database this is.
@@ -44,9 +44,7 @@ impl Authority for StoreAuthority {
             proto_max: me.wire_max,
             build: me.build.clone(),
         };
-        let replace =
-            replacing.map(|rival| Seen { generation: rival.generation.0, heartbeat: rival.heartbeat });
-        match members::join(&self.store, &node, replace).await.map_err(unavailable)? {
+        match members::join(&self.store, &node, replacing.map(seen)).await.map_err(unavailable)? {
             Joined::As(generation) => Ok(Join::Joined(Gen(generation))),
             Joined::NameTaken(Seen { generation, heartbeat }) => {
                 Ok(Join::Taken(Rival { generation: Gen(generation), heartbeat }))
@@ -111,10 +109,44 @@ impl Authority for StoreAuthority {
         Ok(rows.into_iter().map(|row| Lease { partition: row.partition, epoch: row.epoch }).collect())
     }
 
-    async fn set_state(&self, of: Gen, state: MemberState) -> Answer<bool> {
-        members::set_state(&self.store, of.0, node_state(state)).await.map_err(unavailable)
+    async fn leave(&self, me: Gen) -> Answer<bool> {
+        members::set_state(&self.store, me.0, NodeState::Left).await.map_err(unavailable)
     }
 
+    async fn steer(&self, of: Gen, word: Steer) -> Answer<bool> {
+        let done = match word {
+            Steer::Cordon => return self.cordon(of, true).await,
+            Steer::Uncordon => return self.cordon(of, false).await,
+            Steer::Drain { within } => members::drain(&self.store, of.0, within).await,
+            Steer::Undrain => members::undrain(&self.store, of.0).await,
+            Steer::Weigh(weight) => members::weigh(&self.store, of.0, weight).await,
+        };
+        done.map_err(unavailable)
+    }
+
+    async fn remove(&self, name: &str, standing: Option<Rival>) -> Answer<Removal> {
+        let standing = standing.map(seen);
+        Ok(match members::remove(&self.store, name, standing).await.map_err(unavailable)? {
+            Removed::Gone => Removal::Gone,
+            Removed::Unknown => Removal::Unknown,
+            Removed::Lives(Seen { generation, heartbeat }) => {
+                Removal::Lives(Rival { generation: Gen(generation), heartbeat })
+            }
+        })
+    }
+
+    async fn cut_off(&self, dead: &DeadMember) -> Answer<()> {
+        let cut = members::cut_off(&self.store, dead.generation.0).await.map_err(unavailable)?;
+        tracing::info!(node.generation = dead.generation.0, sessions = cut, "cut off a dead node");
+        Ok(())
+    }
+}
+
+fn seen(rival: Rival) -> Seen {
+    Seen { generation: rival.generation.0, heartbeat: rival.heartbeat }
+}
+
+impl StoreAuthority {
     async fn cordon(&self, of: Gen, cordoned: bool) -> Answer<bool> {
         let view = members::observe(&self.store).await.map_err(unavailable)?;
         let Some(node) = view.nodes.iter().find(|node| node.generation == of.0) else { return Ok(false) };
@@ -123,12 +155,6 @@ impl Authority for StoreAuthority {
             Err(store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(unavailable(error)),
         }
-    }
-
-    async fn cut_off(&self, dead: &DeadMember) -> Answer<()> {
-        let cut = members::cut_off(&self.store, dead.generation.0).await.map_err(unavailable)?;
-        tracing::info!(node.generation = dead.generation.0, sessions = cut, "cut off a dead node");
-        Ok(())
     }
 }
 
@@ -144,6 +170,7 @@ fn member(node: Node) -> Member {
         wire_min: node.proto_min,
         wire_max: node.proto_max,
         build: node.build,
+        drain_within: node.drain_within,
     }
 }
 
@@ -154,15 +181,5 @@ const fn member_state(state: NodeState) -> MemberState {
         NodeState::Draining => MemberState::Draining,
         NodeState::Dead => MemberState::Dead,
         NodeState::Left => MemberState::Left,
-    }
-}
-
-const fn node_state(state: MemberState) -> NodeState {
-    match state {
-        MemberState::Joining => NodeState::Joining,
-        MemberState::Up => NodeState::Up,
-        MemberState::Draining => NodeState::Draining,
-        MemberState::Dead => NodeState::Dead,
-        MemberState::Left => NodeState::Left,
     }
 }

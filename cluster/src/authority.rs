@@ -4,6 +4,7 @@
 //! process incarnation and one per partition; every change there is a compare-and-set.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -88,6 +89,8 @@ pub struct Member {
     pub wire_max: u32,
     /// Which build it runs.
     pub build: String,
+    /// When it drains: how long that may take, if it was said.
+    pub drain_within: Option<Duration>,
 }
 
 impl Member {
@@ -129,6 +132,52 @@ pub enum Join {
     Joined(Gen),
     /// Another live row bears the name; nothing was written.
     Taken(Rival),
+}
+
+/// An operator's word to a live node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Steer {
+    /// Keeps it out of the ring; it lives on.
+    Cordon,
+    /// Lets it into the ring again.
+    Uncordon,
+    /// Has it hand everything over and leave: from `up`, or with another time while it drains.
+    Drain {
+        /// It leaves after this, with whatever it still has.
+        within: Option<Duration>,
+    },
+    /// Has a node that drains stay.
+    Undrain,
+    /// Gives its name another share of partitions, also after a restart.
+    Weigh(f32),
+}
+
+impl Steer {
+    /// The member as it is once this was done.
+    #[must_use]
+    pub fn done_to(self, mut member: Member) -> Member {
+        match self {
+            Self::Cordon => member.cordoned = true,
+            Self::Uncordon => member.cordoned = false,
+            Self::Drain { within } => {
+                (member.state, member.drain_within) = (MemberState::Draining, within);
+            }
+            Self::Undrain => (member.state, member.drain_within) = (MemberState::Up, None),
+            Self::Weigh(weight) => member.weight = weight,
+        }
+        member
+    }
+}
+
+/// The answer to [`Authority::remove`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Nothing of it counts any more.
+    Gone,
+    /// There never was one of that name.
+    Unknown,
+    /// A live row bears the name.
+    Lives(Rival),
 }
 
 /// The ownership row of one partition, as read.
@@ -197,11 +246,17 @@ pub trait Authority: Send + Sync + 'static {
     /// What one node owns.
     async fn partitions_of(&self, owner: Gen) -> Result<Vec<Lease>, AuthorityUnavailable>;
 
-    /// `up` to `draining`, or a live state to `left`; view + 1. False when the row was not live.
-    async fn set_state(&self, of: Gen, state: MemberState) -> Result<bool, AuthorityUnavailable>;
+    /// `joining` or `draining` to `left`; view + 1. False from any other state: whoever was told to drain, and
+    /// then to stay, stays.
+    async fn leave(&self, me: Gen) -> Result<bool, AuthorityUnavailable>;
 
-    /// Keeps a node out of the ring, or lets it in again; view + 1. False when the row was not live.
-    async fn cordon(&self, of: Gen, cordoned: bool) -> Result<bool, AuthorityUnavailable>;
+    /// Carries out an operator's word; view + 1 if that changed anything. False when the row's state does not
+    /// allow it.
+    async fn steer(&self, of: Gen, word: Steer) -> Result<bool, AuthorityUnavailable>;
+
+    /// Forgets a node that is gone. When a live row bears the name: with `standing` equal to that row
+    /// (generation and heartbeat, compare-and-set), ends it as `dead`; otherwise answers [`Removal::Lives`].
+    async fn remove(&self, name: &str, standing: Option<Rival>) -> Result<Removal, AuthorityUnavailable>;
 
     /// Ends whatever a dead node still holds open at the authority (its database sessions), so that a
     /// process stopped inside a transaction cannot block the next owner. Called before the first claim

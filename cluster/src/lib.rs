@@ -24,11 +24,11 @@ pub mod streams;
 
 pub use authority::{
     Authority, AuthorityUnavailable, DeadMember, Gen, Join, Lease, Member, MemberState, NewMember,
-    PartitionRow, Rival, View,
+    PartitionRow, Removal, Rival, Steer, View,
 };
 pub use batch::{BatchError, Batcher};
 pub use config::{Config, EntityLimits, LaneConfig, LinkLimits, StreamLimits, Timing, TlsConfig};
 pub use entities::{EntityContext, EntityFactory, EntityMessage, Permit, Receipt, Reply, Undelivered};
 pub use key::{EntityKey, PARTITIONS, partition_of};
-pub use placement::{PartitionOwner, Placement};
-pub use shell::{Cluster, DrainProgress, Exit, Location, StartError};
+pub use placement::{Move, PartitionOwner, Placement};
+pub use shell::{Cluster, Exit, Location, Plan, StartError};

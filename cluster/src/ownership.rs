@@ -61,6 +61,8 @@ pub enum Event {
     CutOff(Gen),
     /// Somebody says that these partitions were released for me.
     Hint,
+    /// I was told to stay, just when I was about to leave.
+    Stays,
 }
 
 /// How a claim went.
@@ -107,7 +109,7 @@ pub enum Action {
     },
     /// Owners or wishes have changed.
     Publish,
-    /// I am draining and own nothing any more.
+    /// I am draining, and own nothing any more or may take no longer.
     Drained,
 }
 
@@ -126,6 +128,8 @@ pub struct Ownership {
     table: Reading,
     mine: Reading,
     changed: bool,
+    /// When I am gone at the latest, while I drain by a time.
+    drained_by: Option<Duration>,
     drained: bool,
 }
 
@@ -194,6 +198,7 @@ impl Ownership {
             table: reading(now),
             mine: reading(now + timing.beat),
             changed: false,
+            drained_by: None,
             drained: false,
         }
     }
@@ -224,12 +229,13 @@ impl Ownership {
             Event::Released { lease, done } => self.released(lease, done, now, &mut actions),
             Event::CutOff(generation) => drop(self.gone.insert(generation, Cut::Done)),
             Event::Hint => self.table.asking.due = now,
+            Event::Stays => self.stays(now),
         }
         self.claim_wished(&mut actions);
         self.hand_over(now, &mut actions);
         self.release_stopped(now, &mut actions);
         self.read(now, &mut actions);
-        self.report(&mut actions);
+        self.report(now, &mut actions);
         debug_assert!(self.slots.iter().all(|slot| slot.is_mine(self.me)), "{actions:?}");
         actions
     }
@@ -237,6 +243,10 @@ impl Ownership {
     fn viewed(&mut self, view: View, now: Duration) {
         let wishes = placement::place(&placement::seats(&view), self.partitions());
         let before: Vec<_> = self.slots.iter().map(|s| s.wished).collect();
+        let within = |view: &View| view.member(self.me).and_then(|member| member.drain_within);
+        if within(&view) != within(&self.view) {
+            self.drained_by = within(&view).map(|within| now + within);
+        }
         self.view = view;
         if wishes == before {
             return;
@@ -334,7 +344,7 @@ impl Ownership {
             (slot.owner, slot.epoch) = (owner, epoch);
             self.changed = true;
         }
-        if owner == Some(me) && matches!(slot.mine, Mine::No | Mine::Claiming) {
+        if owner == Some(me) && matches!(slot.mine, Mine::No | Mine::Claiming) && !self.drained {
             // A claim of mine whose answer was lost or is still on its way.
             slot.serve(now);
             actions.push(Action::Activate(Lease { partition, epoch }));
@@ -483,13 +493,24 @@ impl Ownership {
         }
     }
 
-    fn report(&mut self, actions: &mut Vec<Action>) {
+    /// What was let go of for leaving is mine still, as the next read tells.
+    fn stays(&mut self, now: Duration) {
+        self.drained = false;
+        self.table.asking.due = now;
+    }
+
+    fn report(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if std::mem::take(&mut self.changed) {
             actions.push(Action::Publish);
         }
-        let empty = self.slots.iter().all(|s| s.mine == Mine::No);
-        if self.is_draining() && empty && !self.drained && self.table.taken.is_some() {
+        let empty = self.slots.iter().all(|s| s.mine == Mine::No) && self.table.taken.is_some();
+        let over = self.drained_by.is_some_and(|by| now >= by);
+        if self.is_draining() && (empty || over) && !self.drained {
             self.drained = true;
+            // Others may claim what is left the moment that this node has left, before it learns of it.
+            for (slot, partition) in self.slots.iter_mut().zip(0..) {
+                slot.abandon(partition, actions);
+            }
             actions.push(Action::Drained);
         }
     }

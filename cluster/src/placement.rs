@@ -38,7 +38,28 @@ pub struct Placement {
     pub partitions: Vec<PartitionOwner>,
 }
 
+/// Partitions that go from one node to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Who owns them now; `None` when nobody does.
+    pub from: Option<Gen>,
+    /// Who would; `None` when no node may own anything.
+    pub to: Option<Gen>,
+    /// How many.
+    pub partitions: usize,
+}
+
 impl Placement {
+    /// What would move if these were the seats, by the same function that gives each node its wishes.
+    pub fn moves_to(&self, seats: &[Seat]) -> Vec<Move> {
+        let wishes = place(seats, u16::try_from(self.partitions.len()).unwrap_or(u16::MAX));
+        let mut moves: BTreeMap<_, usize> = BTreeMap::new();
+        for (partition, wished) in self.partitions.iter().zip(wishes).filter(|(p, w)| p.owner != *w) {
+            *moves.entry((partition.owner, wished)).or_default() += 1;
+        }
+        moves.into_iter().map(|((from, to), partitions)| Move { from, to, partitions }).collect()
+    }
+
     /// How many partitions this generation owns.
     pub fn owned_by(&self, generation: Gen) -> usize {
         self.partitions.iter().filter(|p| p.owner == Some(generation)).count()
@@ -214,6 +235,42 @@ mod tests {
         }
     }
 
+    /// What a change of one weight has to move is the difference of that node's share; the bound on load moves some more.
+    #[test]
+    fn another_weight_moves_little_more_than_the_difference_of_shares() {
+        for nodes in 2..=12 {
+            for (from, to) in [(1.0, 2.0), (2.0, 1.0), (1.0, 0.5), (1.0, 1.1), (0.25, 3.0)] {
+                let seats = |weight: f32| -> Vec<_> {
+                    let changed = Seat { weight, ..seat(0, 1.0) };
+                    std::iter::once(changed).chain((1..nodes).map(|n| seat(n, 1.0))).collect()
+                };
+                let share = |weight: f32| f64::from(weight) / (f64::from(weight) + (nodes - 1) as f64);
+                let least = (share(to) - share(from)).abs();
+                let moves = moved(&seats(from), &seats(to));
+                assert!(
+                    moves <= 1.5 * least + 0.04,
+                    "{nodes} nodes, {from} to {to}: {moves:.3} of {least:.3}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_moves_foretold_are_those_that_the_ring_wishes() {
+        let before = equal(4);
+        let owners = place(&before, PARTITIONS);
+        let known = |owner: &Option<Gen>| PartitionOwner { owner: *owner, epoch: 1, wished: *owner };
+        let placement = Placement { view: 1, partitions: owners.iter().map(known).collect() };
+        assert_eq!(placement.moves_to(&before), []);
+        let after = without(&before, 2);
+        let moves = placement.moves_to(&after);
+        let from_drained: usize = moves.iter().filter(|m| m.from == Some(Gen(2))).map(|m| m.partitions).sum();
+        assert_eq!(from_drained, placement.owned_by(Gen(2)), "all that it has goes: {moves:?}");
+        assert!(moves.iter().all(|m| m.to.is_some() && m.to != Some(Gen(2))));
+        let all: usize = moves.iter().map(|m| m.partitions).sum();
+        assert_eq!(all as f64 / f64::from(PARTITIONS), moved(&before, &after));
+    }
+
     #[test]
     fn placement_does_not_depend_on_order_or_incarnation() {
         let seats = equal(7);
@@ -247,6 +304,7 @@ mod tests {
             wire_min: 1,
             wire_max: 1,
             build: String::new(),
+            drain_within: None,
         };
         let members = vec![
             member(1, MemberState::Up, false),

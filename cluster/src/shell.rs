@@ -14,18 +14,19 @@ mod start;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::{broadcast, watch};
 
 use crate::acting::Acting;
-use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, MemberState, View};
+use crate::authority::{Authority, AuthorityUnavailable, Gen, Lease, MemberState, Removal, Steer, View};
 use crate::config::Config;
 use crate::entities::host;
 use crate::key::EntityKey;
 use crate::links::Links;
-use crate::placement::Placement;
+use crate::placement::{self, Move, Placement};
 use crate::streams::{Bells, StreamError, Windows, Work};
 
 /// One node of the cluster. Cheap to clone; the node runs until [`Cluster::shutdown`] or until it is
@@ -50,6 +51,8 @@ struct Inner {
     acting: watch::Receiver<bool>,
     may_act: Acting,
     reachable: watch::Receiver<bool>,
+    /// How many entities live here.
+    entities: Arc<AtomicUsize>,
     links: Links,
     root: std::sync::OnceLock<Parts>,
 }
@@ -98,7 +101,9 @@ pub enum StartError {
         generation: Gen,
     },
     /// A live node speaks no wire version that this one does.
-    #[error("node {name} speaks wire versions {min} to {max}, which this build does not")]
+    #[error(
+        "node {name} speaks wire versions {min} to {max}, which this build does not"
+    )]
     WireVersion {
         /// The other node.
         name: String,
@@ -134,13 +139,13 @@ pub struct Location {
     pub here: bool,
 }
 
-/// How far a node has come in leaving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DrainProgress {
-    /// Partitions it still owns.
-    pub remaining: usize,
-    /// Whether it has left.
-    pub left: bool,
+/// What an operator's word to a node would have move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Which partitions, by owner and next owner.
+    pub moves: Vec<Move>,
+    /// How many entities live on that node; `None` when it did not answer.
+    pub entities: Option<usize>,
 }
 
 impl fmt::Debug for Cluster {
@@ -204,35 +209,60 @@ impl Cluster {
         self.inner.may_act.may_act()
     }
 
-    /// Takes a node out of the ring: its partitions move to others, it lives on. False when it is not live.
-    pub async fn cordon(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
-        self.inner.authority.cordon(node, true).await
+    /// Has a node, this one or another, do as an operator says. False when its state does not allow it.
+    pub async fn steer(&self, node: Gen, word: Steer) -> Result<bool, AuthorityUnavailable> {
+        self.inner.authority.steer(node, word).await
     }
 
-    /// Lets a cordoned node into the ring again. False when it is not live.
-    pub async fn uncordon(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
-        self.inner.authority.cordon(node, false).await
+    /// What that would have move, as far as this node knows; nothing is done.
+    pub async fn plan(&self, node: Gen, word: Steer) -> Plan {
+        let mut view = View::clone(&self.members());
+        for member in view.members.iter_mut().filter(|member| member.generation == node) {
+            *member = word.done_to(member.clone());
+        }
+        let moves = self.placement().moves_to(&placement::seats(&view));
+        Plan { moves, entities: self.entities_of(node).await }
     }
 
-    /// Has a node, this one or another, hand everything over and leave. False when it is not up. Follow it
-    /// by [`Cluster::drain_progress`].
-    pub async fn drain(&self, node: Gen) -> Result<bool, AuthorityUnavailable> {
-        self.inner.authority.set_state(node, MemberState::Draining).await
+    async fn entities_of(&self, node: Gen) -> Option<usize> {
+        if node == self.inner.me {
+            return Some(self.entities());
+        }
+        let member = self.members().member(node)?.clone();
+        let pong = self.inner.links.probe(&member, self.inner.config.timing.ttl).await.ok()?;
+        usize::try_from(pong.entities).ok()
     }
 
-    /// How far a node has come in leaving, as this node knows.
-    pub fn drain_progress(&self, node: Gen) -> DrainProgress {
-        let remaining = self.placement().owned_by(node);
-        DrainProgress { remaining, left: self.members().member(node).is_none() }
+    /// How many entities live here.
+    pub fn entities(&self) -> usize {
+        self.inner.entities.load(Ordering::Relaxed)
+    }
+
+    /// Forgets a node that is gone. One that still counts as live is watched: only when its heartbeat stands still is
+    /// it ended.
+    pub async fn remove(&self, name: &str) -> Result<Removal, AuthorityUnavailable> {
+        let authority = &self.inner.authority;
+        match authority.remove(name, None).await? {
+            Removal::Lives(rival) => {
+                tokio::time::sleep(self.inner.config.timing.rival_watch).await;
+                authority.remove(name, Some(rival)).await
+            }
+            done @ (Removal::Gone | Removal::Unknown) => Ok(done),
+        }
     }
 
     /// Hands everything over, leaves and stops, at the latest after `deadline`.
     pub async fn shutdown(&self, deadline: Duration) -> Exit {
         let leaving = async {
-            if let Err(error) = self.drain(self.inner.me).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot say that this node leaves");
+            let mut view = self.inner.view.clone();
+            loop {
+                self.say_that_it_leaves().await;
+                tokio::select! {
+                    exit = self.exited() => return exit,
+                    // An operator may take back a drain, but not the end of a process.
+                    () = told_to_stay(&mut view, self.inner.me) => {}
+                }
             }
-            self.exited().await
         };
         let exit = match tokio::time::timeout(deadline, leaving).await {
             Ok(exit) => exit,
@@ -245,6 +275,12 @@ impl Cluster {
         exit
     }
 
+    async fn say_that_it_leaves(&self) {
+        if let Err(error) = self.steer(self.inner.me, Steer::Drain { within: None }).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot say that this node leaves");
+        }
+    }
+
     /// Stops everything at once and leaves what others may take over.
     async fn end(&self, exit: Exit) -> Exit {
         self.inner.may_act.end();
@@ -252,7 +288,7 @@ impl Cluster {
             let _ = parts.host.cast(host::Message::End);
             let _ = parts.root.cast(root::Message::End(exit));
         }
-        let left = self.inner.authority.set_state(self.inner.me, MemberState::Left);
+        let left = self.inner.authority.leave(self.inner.me);
         let _ = tokio::time::timeout(Duration::from_secs(2), left).await;
         self.exited().await
     }
@@ -297,5 +333,15 @@ impl Cluster {
     /// Rises each time Valkey turns out to have lost everything: ring for all that is unfinished, now.
     pub fn valkey_lost(&self) -> watch::Receiver<u64> {
         self.inner.lost.clone()
+    }
+}
+
+/// Waits until this node was seen to drain and then to be up again.
+async fn told_to_stay(view: &mut watch::Receiver<Arc<View>>, me: Gen) {
+    for state in [MemberState::Draining, MemberState::Up] {
+        let is = |view: &Arc<View>| view.member(me).is_some_and(|member| member.state == state);
+        if view.wait_for(is).await.is_err() {
+            std::future::pending::<()>().await; // The node ends.
+        }
     }
 }

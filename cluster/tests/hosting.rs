@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cluster::{Cluster, Config, EntityFactory, EntityKey, Exit, StartError, Undelivered};
+use cluster::{Cluster, Config, EntityFactory, EntityKey, Exit, StartError, Steer, Undelivered};
 use memory::Memory;
 use probe::{Diary, Habit, Probes, key};
 
@@ -297,9 +297,9 @@ async fn a_cordoned_node_gives_everything_away_and_lives_on() {
     let world = World::new();
     let one = world.node("one", |_| {}).await;
     let two = world.node("two", |_| {}).await;
-    assert!(one.cordon(two.generation()).await.expect("it answers"));
+    assert!(one.steer(two.generation(), Steer::Cordon).await.expect("it answers"));
     serves_all(&one).await;
     assert!(one.members().member(two.generation()).is_some());
-    assert!(one.uncordon(two.generation()).await.expect("it answers"));
+    assert!(one.steer(two.generation(), Steer::Uncordon).await.expect("it answers"));
     eventually("half of it comes back", || one.placement().owned_by(two.generation()) > 400).await;
 }

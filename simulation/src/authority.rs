@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster::{Gen, Join, Lease, Member, MemberState, NewMember, PartitionRow, Rival, View};
+use cluster::{Gen, Join, Lease, Member, MemberState, NewMember, PartitionRow, Rival, Steer, View};
 use invariants::{Change, Node, Partition, Rows, Write};
 
 /// A vote counts for this long.
@@ -94,6 +94,7 @@ impl Authority {
             wire_min: me.wire_min,
             wire_max: me.wire_max,
             build: me.build.clone(),
+            drain_within: None,
         };
         self.rows.insert(generation, Row { member, last_beat: now });
         Join::Joined(generation)
@@ -103,15 +104,25 @@ impl Authority {
         self.change(me, |m| m.state == MemberState::Joining, |m| m.state = MemberState::Up)
     }
 
-    pub(crate) fn set_state(&mut self, of: Gen, state: MemberState, now: Duration) -> bool {
-        if !state.is_live() {
-            self.ledger.ended.entry(of).or_insert(now);
+    /// As `set_state` to left in SQL: not from up, for it was told to stay meanwhile.
+    pub(crate) fn leave(&mut self, me: Gen, now: Duration) -> bool {
+        let leaves = |m: &Member| matches!(m.state, MemberState::Joining | MemberState::Draining);
+        let left = self.change(me, leaves, |m| m.state = MemberState::Left);
+        if left {
+            self.ledger.ended.entry(me).or_insert(now);
         }
-        self.change(of, |m| m.state.is_live(), |m| m.state = state)
+        left
     }
 
-    pub(crate) fn cordon(&mut self, of: Gen, cordoned: bool) -> bool {
-        self.change(of, |m| m.state.is_live(), |m| m.cordoned = cordoned)
+    /// As `cordon`, `drain`, `undrain` and `weigh` in SQL.
+    pub(crate) fn steer(&mut self, of: Gen, word: Steer) -> bool {
+        let drains = |m: &Member| m.state == MemberState::Draining;
+        let allowed = |m: &Member| match word {
+            Steer::Cordon | Steer::Uncordon | Steer::Weigh(_) => m.state.is_live(),
+            Steer::Drain { .. } => m.state == MemberState::Up || drains(m),
+            Steer::Undrain => drains(m),
+        };
+        self.change(of, allowed, |m| *m = word.done_to(m.clone()))
     }
 
     fn change(&mut self, of: Gen, allowed: impl Fn(&Member) -> bool, change: impl Fn(&mut Member)) -> bool {
@@ -121,7 +132,7 @@ impl Authority {
         true
     }
 
-    fn end(&mut self, of: Gen, now: Duration, why: Why) {
+    pub(crate) fn end(&mut self, of: Gen, now: Duration, why: Why) {
         self.change(of, |_| true, |m| m.state = MemberState::Dead);
         self.ledger.ended.insert(of, now);
         self.ledger.declared_dead.push((of, now, why));

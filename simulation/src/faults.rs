@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::{Gen, MemberState};
+use cluster::{Gen, Steer};
 
 use crate::question::Server;
 use crate::world::World;
@@ -134,11 +134,12 @@ fn strike(world: &mut World, fault: Fault, node: usize, other: usize) {
             world.note_trouble(None); // What was kept a moment ago was kept long ago.
         }
         Fault::Cordon => administer(world, node, |world, me| {
-            world.database.authority.cordon(me, true);
+            world.database.authority.steer(me, Steer::Cordon);
         }),
         Fault::Drain => administer(world, node, |world, me| {
-            let now = world.now;
-            world.database.authority.set_state(me, MemberState::Draining, now);
+            // Half of the drains have a time that does not suffice for everything.
+            let within = world.chance.one_in(2).then_some(Duration::from_millis(500));
+            world.database.authority.steer(me, Steer::Drain { within });
         }),
     }
 }
@@ -178,7 +179,7 @@ fn heal(world: &mut World, fault: Fault, node: usize, other: usize) {
         Fault::Replaced => comes_back(world, Server::Valkey),
         Fault::Flush | Fault::NodeClock | Fault::DatabaseClock => {}
         Fault::Cordon => administer(world, node, |world, me| {
-            world.database.authority.cordon(me, false);
+            world.database.authority.steer(me, Steer::Uncordon);
         }),
     }
 }
@@ -218,7 +219,7 @@ pub(crate) fn heal_all(world: &mut World) {
     for node in 0..world.nodes.len() {
         world.resume(node);
         administer(world, node, |world, me| {
-            world.database.authority.cordon(me, false);
+            world.database.authority.steer(me, Steer::Uncordon);
         });
         world.start(node);
     }

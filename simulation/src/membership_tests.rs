@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster::placement::{place, seats};
-use cluster::{Gen, MemberState};
+use cluster::{Gen, MemberState, Steer};
 
 use crate::authority::Why;
 use crate::faults;
@@ -206,15 +206,37 @@ fn a_node_that_is_answered_nothing_gives_way_within_two_times_to_live() {
 fn a_drained_node_leaves_within_25_seconds_and_a_cordoned_one_lives_on_empty() {
     let mut world = at_rest(3, 3);
     let drained = world.nodes[2].minds.as_ref().expect("running").me;
-    world.database.authority.set_state(drained, MemberState::Draining, world.now);
+    world.database.authority.steer(drained, Steer::Drain { within: None });
     world.run_for(Duration::from_secs(25));
     assert_eq!(world.database.authority.state(drained), Some(MemberState::Left));
     let cordoned = world.nodes[1].minds.as_ref().expect("running").me;
-    world.database.authority.cordon(cordoned, true);
+    world.database.authority.steer(cordoned, Steer::Cordon);
     world.run_for(Duration::from_secs(60));
     assert_eq!(owned_by(&world, cordoned), 0);
     assert_eq!(world.database.authority.state(cordoned), Some(MemberState::Up));
-    world.database.authority.cordon(cordoned, false);
+    world.database.authority.steer(cordoned, Steer::Uncordon);
     world.run_for(Duration::from_secs(60));
     assert!(owned_by(&world, cordoned) > 20);
+}
+
+#[test]
+fn a_drain_that_is_taken_back_brings_everything_back_and_one_with_a_time_ends_by_it() {
+    for seed in 0..20 {
+        let mut world = at_rest(seed, 3);
+        let me = |world: &World, node: usize| world.nodes[node].minds.as_ref().expect("running").me;
+        let stays = me(&world, 2);
+        let before = owned_by(&world, stays);
+        world.database.authority.steer(stays, Steer::Drain { within: None });
+        world.run_for(Duration::from_millis(1500));
+        assert!(owned_by(&world, stays) < before, "seed {seed}: it began to hand over");
+        assert!(world.database.authority.steer(stays, Steer::Undrain), "seed {seed}: it has not left yet");
+        world.run_for(Duration::from_secs(20));
+        assert_eq!(owned_by(&world, stays), before, "seed {seed}: they came back");
+        let hurried = me(&world, 1);
+        world.database.authority.steer(hurried, Steer::Drain { within: Some(Duration::from_millis(500)) });
+        world.run_for(Duration::from_secs(3));
+        assert_eq!(world.database.authority.state(hurried), Some(MemberState::Left), "seed {seed}");
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(world.database.authority.ledger.violations, Vec::<String>::new(), "seed {seed}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::tenant::admission;
 use cluster::membership::Event as M;
 use cluster::ownership::{Claim, Event as O};
-use cluster::{Gen, Lease, MemberState, Rival};
+use cluster::{Gen, Lease, Rival};
 use invariants::Id;
 use model::{JobState, RunState};
 use store::images::Behind;
@@ -198,8 +198,11 @@ impl World {
                 News::Owner(O::CutOff(generation))
             }
             Question::Leave(me) => {
-                authority.set_state(me, MemberState::Left, now);
-                News::Left
+                if authority.leave(me, now) {
+                    News::Left
+                } else {
+                    News::Owner(O::Stays)
+                }
             }
             Question::Write(lease) => {
                 authority.fence(lease);

@@ -3,6 +3,8 @@
 //! Each function is one transaction. Liveness is a counter that the observers see move or stand still on their own
 //! clocks; no timestamp is compared with anybody's clock.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 
 use crate::row::{number, word};
@@ -108,6 +110,8 @@ pub struct Node {
     pub proto_max: u32,
     /// Version of the binary.
     pub build: String,
+    /// How long it may take to hand everything over, if that was said when it was told to.
+    pub drain_within: Option<Duration>,
     /// When it joined, by the database's clock; for people only.
     pub joined_at: OffsetDateTime,
 }
@@ -170,7 +174,8 @@ pub async fn set_state(store: &Store, generation: i64, state: NodeState) -> Resu
     let from: &[&str] = match state {
         NodeState::Up => &["joining"],
         NodeState::Draining => &["up"],
-        NodeState::Left => &["joining", "up", "draining"],
+        // Not from up: whoever was told to drain and is told to stay meanwhile, stays.
+        NodeState::Left => &["joining", "draining"],
         NodeState::Joining | NodeState::Dead => {
             return Err(Error::Conflict { what: format!("a node does not become {}", state.as_str()) });
         }
@@ -203,6 +208,98 @@ pub async fn cordon(store: &Store, name: &str, cordoned: bool) -> Result<(), Err
     if there { Ok(()) } else { Err(Error::NotFound { entity: "node" }) }
 }
 
+/// Has a node hand everything over and leave, at the latest after `within`. False when it is not up.
+pub async fn drain(store: &Store, generation: i64, within: Option<Duration>) -> Result<bool, Error> {
+    let within = within.map(|within| i64::try_from(within.as_millis()).unwrap_or(i64::MAX));
+    let mut tx = store.fleet().await?;
+    let done = sqlx::query_scalar!(r#"select cluster.drain($1, $2) as "done!""#, generation, within)
+        .fetch_one(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+/// Takes that back: the node serves again. False when it does not drain, or has left.
+pub async fn undrain(store: &Store, generation: i64) -> Result<bool, Error> {
+    let mut tx = store.fleet().await?;
+    let done = sqlx::query_scalar!(r#"select cluster.undrain($1) as "done!""#, generation)
+        .fetch_one(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+/// Gives a live node's name another part of the ring, for good. False when it does not live.
+pub async fn weigh(store: &Store, generation: i64, weight: f32) -> Result<bool, Error> {
+    let mut tx = store.fleet().await?;
+    let done = sqlx::query_scalar!(r#"select cluster.weigh($1, $2) as "done!""#, generation, weight)
+        .fetch_one(tx.conn())
+        .await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+/// What came of forgetting a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// Nothing of it counts any more.
+    Gone,
+    /// There never was one of that name.
+    Unknown,
+    /// One lives under that name. Look again: when its counter stands still, remove it as `standing`.
+    Lives(Seen),
+}
+
+/// Forgets what is kept of a name. `standing`: a live incarnation whose counter the caller saw stand still; it is
+/// ended, unless it has beaten since.
+pub async fn remove(store: &Store, name: &str, standing: Option<Seen>) -> Result<Removed, Error> {
+    let mut tx = store.fleet().await?;
+    let row = sqlx::query!(
+        r#"select known as "known!", live_gen, live_hb from cluster.remove($1, $2, $3)"#,
+        name,
+        standing.map(|s| s.generation),
+        standing.map(|s| s.heartbeat),
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(match (row.live_gen, row.live_hb) {
+        (Some(generation), Some(heartbeat)) => Removed::Lives(Seen { generation, heartbeat }),
+        _ if row.known => Removed::Gone,
+        _ => Removed::Unknown,
+    })
+}
+
+/// How long it lately took from the release of one partition to the next, while a node handed over several; `None`
+/// when none did. At most the newest 2,000 are asked.
+pub async fn hand_over_pace(store: &Store) -> Result<Option<Duration>, Error> {
+    let mut tx = store.fleet().await?;
+    let seconds = sqlx::query_scalar!(
+        r#"select avg(extract(epoch from gap))::float8
+           from (select at - lag(at) over (partition by from_gen order by at) as gap
+                 from (select from_gen, at from cluster.partition_log where why = 'release'
+                       order by at desc limit 2000) newest) gaps
+           where gap < interval '5 s'"#,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+}
+
+/// How much heavy work an incarnation holds now.
+pub async fn work_held(store: &Store, generation: i64) -> Result<u32, Error> {
+    let mut tx = store.fleet().await?;
+    let held = sqlx::query_scalar!(
+        r#"select count(*)::int as "held!" from orchestrator.work where state = 'held' and holder_gen = $1"#,
+        generation,
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    number("work", held)
+}
+
 /// Moves the node's counter. False: others have ended it, so it must stop.
 pub async fn beat(store: &Store, generation: i64) -> Result<bool, Error> {
     let mut tx = store.fleet().await?;
@@ -220,7 +317,7 @@ pub async fn observe(store: &Store) -> Result<View, Error> {
         r#"select v.version, n.gen as "generation?", n.name as "name?", n.api_addr as "api_addr?",
                   n.link_addr as "link_addr?", n.state as "state?", n.cordoned as "cordoned?", n.hb as "hb?",
                   n.weight as "weight?", n.worker_slots as "worker_slots?", n.proto_min as "proto_min?",
-                  n.proto_max as "proto_max?", n.build as "build?", n.joined_at as "joined_at?"
+                  n.proto_max as "proto_max?", n.build as "build?", n.drain_within_ms as "drain_within_ms?", n.joined_at as "joined_at?"
            from cluster.view v left join cluster.node n on n.state in ('joining', 'up', 'draining')
            order by n.gen"#,
     )
@@ -244,6 +341,7 @@ pub async fn observe(store: &Store) -> Result<View, Error> {
             proto_min: number("node", r.proto_min.unwrap_or_default())?,
             proto_max: number("node", r.proto_max.unwrap_or_default())?,
             build: r.build.unwrap_or_default(),
+            drain_within: r.drain_within_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             joined_at,
         });
     }

@@ -13,6 +13,7 @@ mod exploited;
 mod failures;
 mod feeds;
 mod impact;
+mod operating;
 mod operators;
 mod real_images;
 mod refused;

@@ -3,8 +3,8 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use proto_api::cluster::v1::{
-    CordonNodeRequest, DrainNodeRequest, GetRingRequest, ListNodesRequest, LocateKeyRequest,
-    UncordonNodeRequest,
+    CancelDrainRequest, CordonNodeRequest, DrainNodeRequest, GetRingRequest, ListNodesRequest,
+    LocateKeyRequest, PreviewNodeRequest, RemoveNodeRequest, SetNodeWeightRequest, UncordonNodeRequest,
 };
 use proto_api::common::v1::ErrorReason;
 use proto_api::feed::v1::{
@@ -46,9 +46,25 @@ fn operators_calls() -> Vec<(&'static str, Call)> {
             request_id: request_id(),
             node: "no-such-node".to_owned()
         })),
-        call!("DrainNode", |c| c
+        call!("DrainNode", |c| c.cluster.drain_node(DrainNodeRequest {
+            request_id: request_id(),
+            node: "no-such-node".to_owned(),
+            within: None
+        })),
+        call!("CancelDrain", |c| c
             .cluster
-            .drain_node(DrainNodeRequest { request_id: request_id(), node: "no-such-node".to_owned() })),
+            .cancel_drain(CancelDrainRequest { request_id: request_id(), node: "no-such-node".to_owned() })),
+        call!("SetNodeWeight", |c| c.cluster.set_node_weight(SetNodeWeightRequest {
+            request_id: request_id(),
+            node: "no-such-node".to_owned(),
+            weight: 1.0
+        })),
+        call!("PreviewNode", |c| c
+            .cluster
+            .preview_node(PreviewNodeRequest { node: "no-such-node".to_owned(), change: None })),
+        call!("RemoveNode", |c| c
+            .cluster
+            .remove_node(RemoveNodeRequest { request_id: request_id(), node: "no-such-node".to_owned() })),
         call!("CreateTenant", |c| c.tenants.create_tenant(CreateTenantRequest {
             request_id: request_id(),
             name: format!("made-{}", request_id()),

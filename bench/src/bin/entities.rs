@@ -17,7 +17,7 @@ use bench::{median, resident_memory};
 use bytes::Bytes;
 use cluster::{
     Authority, AuthorityUnavailable, Cluster, Config, EntityContext, EntityFactory, EntityKey, EntityMessage,
-    Gen, Join, Lease, Member, MemberState, NewMember, PARTITIONS, PartitionRow, Rival, View,
+    Gen, Join, Lease, Member, MemberState, NewMember, PARTITIONS, PartitionRow, Removal, Rival, Steer, View,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use tokio::sync::{mpsc, oneshot};
@@ -228,13 +228,14 @@ impl Authority for Agreeable {
             wire_min: me.wire_min,
             wire_max: me.wire_max,
             build: me.build.clone(),
+            drain_within: None,
         };
         self.known(|known| known.member = Some(member))?;
         Ok(Join::Joined(ONLY))
     }
 
     async fn up(&self, me: Gen) -> Answer<bool> {
-        self.set_state(me, MemberState::Up).await
+        self.known(|known| known.member.as_mut().map(|member| member.state = MemberState::Up).is_some())
     }
 
     async fn beat(&self, _: Gen) -> Answer<bool> {
@@ -276,11 +277,15 @@ impl Authority for Agreeable {
         self.known(|known| known.owned.iter().map(|&partition| Lease { partition, epoch: 1 }).collect())
     }
 
-    async fn set_state(&self, _: Gen, state: MemberState) -> Answer<bool> {
-        self.known(|known| known.member.as_mut().map(|member| member.state = state).is_some())
+    async fn leave(&self, _: Gen) -> Answer<bool> {
+        self.known(|known| known.member.as_mut().map(|member| member.state = MemberState::Left).is_some())
     }
 
-    async fn cordon(&self, _: Gen, _: bool) -> Answer<bool> {
+    async fn steer(&self, _: Gen, _: Steer) -> Answer<bool> {
         Ok(false)
+    }
+
+    async fn remove(&self, _: &str, _: Option<Rival>) -> Answer<Removal> {
+        Ok(Removal::Unknown)
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -61,6 +62,8 @@ pub(crate) struct Host {
     pub(crate) hand_over: Duration,
     pub(crate) acks: Acks,
     pub(crate) acting: Acting,
+    /// How many entities live, for others to read.
+    pub(crate) live: Arc<AtomicUsize>,
 }
 
 /// A partition with entities here.
@@ -279,6 +282,7 @@ impl Host {
         let early = state.ended_early.remove(&actor.get_id());
         state.actors.insert(actor.get_id(), key.clone());
         metrics::gauge!(ACTORS, "type" => key.kind.to_string()).increment(1.0);
+        self.live.fetch_add(1, Ordering::Relaxed);
         match state.entity(&key).filter(|entity| entity.number == number) {
             Some(entity) if matches!(entity.phase, Phase::Starting { .. }) => {
                 entity.started(actor.clone());
@@ -355,6 +359,7 @@ impl Host {
             return;
         };
         metrics::gauge!(ACTORS, "type" => key.kind.to_string()).decrement(1.0);
+        self.live.fetch_sub(1, Ordering::Relaxed);
         let current = state.entity(&key).is_some_and(|entity| match &entity.phase {
             Phase::Live { actor: present, .. } => present.get_id() == actor.get_id(),
             Phase::Ending { actor: present, .. } => {

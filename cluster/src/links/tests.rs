@@ -32,7 +32,7 @@ impl Desk for Echo {
     fn hint(&self, _view: i64, _released: Vec<u16>) {}
 
     fn health(&self) -> Pong {
-        Pong { generation: 2, view: 3, ready: true }
+        Pong { generation: 2, view: 3, ready: true, entities: 0 }
     }
 }
 
@@ -85,6 +85,7 @@ async fn far(tls: Option<&TlsConfig>) -> Far {
         wire_min: 1,
         wire_max: 1,
         build: String::new(),
+        drain_within: None,
     };
     Far { listening, member, wakes }
 }

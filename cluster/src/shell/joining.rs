@@ -45,7 +45,7 @@ pub(super) async fn up(authority: &dyn Authority, me: Gen) -> Result<View, Start
     let view = authority.observe().await?;
     for other in view.members.iter().filter(|m| m.generation != me && m.state != MemberState::Joining) {
         if other.wire_min > proto_cluster::WIRE_MAX || other.wire_max < proto_cluster::WIRE_MIN {
-            authority.set_state(me, MemberState::Left).await?;
+            authority.leave(me).await?;
             let (name, min, max) = (other.name.clone(), other.wire_min, other.wire_max);
             return Err(StartError::WireVersion { name, min, max });
         }

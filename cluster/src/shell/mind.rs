@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use super::{Exit, root};
 use crate::acting::Acting;
-use crate::authority::{Authority, AuthorityUnavailable, DeadMember, Gen, Lease, Member, MemberState, View};
+use crate::authority::{Authority, AuthorityUnavailable, DeadMember, Gen, Lease, Member, View};
 use crate::config::Config;
 use crate::entities::host;
 use crate::key::PARTITIONS;
@@ -233,7 +233,7 @@ impl Mind {
                 }
             }
             Action::Publish => self.publish_placement(state),
-            Action::Drained => self.leave(),
+            Action::Drained => self.leave(myself),
         }
     }
 
@@ -282,12 +282,16 @@ impl Mind {
         self.placement.send_replace(Arc::new(placement));
     }
 
-    /// Everything is handed over: out of the view, and the end.
-    fn leave(&self) {
+    /// Everything is handed over, or the time for it is over: out of the view, and the end. Unless it was told to
+    /// stay meanwhile.
+    fn leave(&self, myself: &ActorRef<Message>) {
         let (me, authority, root) = (self.me, self.authority.clone(), self.root.clone());
-        tokio::spawn(async move {
-            let _ = within(PATIENCE, authority.set_state(me, MemberState::Left)).await;
+        self.later(myself, async move {
+            if within(PATIENCE, authority.leave(me)).await == Some(false) {
+                return Message::Owner(ownership::Event::Stays);
+            }
             let _ = root.cast(root::Message::End(Exit::Left));
+            Message::Tick
         });
     }
 

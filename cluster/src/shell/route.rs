@@ -166,6 +166,7 @@ impl Desk for Reception {
             generation: cluster.generation().0,
             view: cluster.members().version,
             ready: cluster.is_ready(),
+            entities: u64::try_from(cluster.entities()).unwrap_or(u64::MAX),
         })
     }
 }

@@ -100,6 +100,7 @@ impl Cluster {
             acting: acting_seen,
             may_act: Acting::new(),
             reachable: reachable_seen,
+            entities: Arc::default(),
             links,
             root: OnceLock::new(),
         };
@@ -125,6 +126,7 @@ impl Cluster {
             hand_over: inner.config.timing.hand_over,
             acks: acks.clone(),
             acting: inner.may_act.clone(),
+            live: inner.entities.clone(),
         };
         let (host, _) = Actor::spawn_linked(None, host, self.clone(), root.get_cell()).await?;
         let (serving, serving_seen) = watch::channel(Arc::<Serving>::default());

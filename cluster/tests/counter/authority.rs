@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use cluster::{
     Authority, AuthorityUnavailable, DeadMember, Gen, Join, Lease, Member, MemberState, NewMember,
-    PartitionRow, Rival, View,
+    PartitionRow, Removal, Rival, Steer, View,
 };
 use store::members::{self, Joined, NewNode, Node, NodeState, Seen};
 use store::{Fence, Store};
@@ -107,19 +107,19 @@ impl Authority for Postgres {
         Ok(rows.into_iter().map(|row| Lease { partition: row.partition, epoch: row.epoch }).collect())
     }
 
-    async fn set_state(&self, of: Gen, state: MemberState) -> Answer<bool> {
-        let state = match state {
-            MemberState::Joining => NodeState::Joining,
-            MemberState::Up => NodeState::Up,
-            MemberState::Draining => NodeState::Draining,
-            MemberState::Dead => NodeState::Dead,
-            MemberState::Left => NodeState::Left,
-        };
-        self.ask(members::set_state(&self.store, of.0, state)).await
+    async fn leave(&self, me: Gen) -> Answer<bool> {
+        self.ask(members::set_state(&self.store, me.0, NodeState::Left)).await
     }
 
-    async fn cordon(&self, _: Gen, _: bool) -> Answer<bool> {
-        Ok(false) // Not asked for here.
+    async fn steer(&self, of: Gen, word: Steer) -> Answer<bool> {
+        match word {
+            Steer::Drain { within } => self.ask(members::drain(&self.store, of.0, within)).await,
+            Steer::Cordon | Steer::Uncordon | Steer::Undrain | Steer::Weigh(_) => Ok(false), // Not asked for here.
+        }
+    }
+
+    async fn remove(&self, _: &str, _: Option<Rival>) -> Answer<Removal> {
+        Ok(Removal::Unknown) // Nor is this.
     }
 
     async fn cut_off(&self, dead: &DeadMember) -> Answer<()> {
@@ -146,5 +146,6 @@ fn member(node: Node) -> Member {
         wire_min: node.proto_min,
         wire_max: node.proto_max,
         build: node.build,
+        drain_within: node.drain_within,
     }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cluster::{
-    Authority, AuthorityUnavailable, Gen, Join, Lease, MemberState, NewMember, PARTITIONS, PartitionRow,
-    Rival, View,
+    Authority, AuthorityUnavailable, Gen, Join, Lease, NewMember, PARTITIONS, PartitionRow, Removal, Rival,
+    Steer, View,
 };
 
-use crate::authority::Authority as Model;
+use crate::authority::{Authority as Model, Why};
 
 /// One authority for all nodes of a test.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Memory {
 
     /// Ends a node as other nodes would.
     pub(crate) fn kill(&self, node: Gen) {
-        self.model().set_state(node, MemberState::Dead, self.now());
+        self.model().end(node, self.now(), Why::StoodStill);
     }
 
     pub(crate) fn deaths(&self) -> usize {
@@ -96,11 +96,15 @@ impl Authority for Memory {
         Ok(self.answer()?.partitions_of(owner))
     }
 
-    async fn set_state(&self, of: Gen, state: MemberState) -> Answer<bool> {
-        Ok(self.answer()?.set_state(of, state, self.now()))
+    async fn leave(&self, me: Gen) -> Answer<bool> {
+        Ok(self.answer()?.leave(me, self.now()))
     }
 
-    async fn cordon(&self, of: Gen, cordoned: bool) -> Answer<bool> {
-        Ok(self.answer()?.cordon(of, cordoned))
+    async fn steer(&self, of: Gen, word: Steer) -> Answer<bool> {
+        Ok(self.answer()?.steer(of, word))
+    }
+
+    async fn remove(&self, _: &str, _: Option<Rival>) -> Answer<Removal> {
+        Ok(Removal::Unknown) // Not asked for here.
     }
 }

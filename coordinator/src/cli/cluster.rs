@@ -1,11 +1,9 @@
 //! `starling cluster`: nodes, the ring, and taking a node out gently.
 
+mod steering;
+
 use clap::Subcommand;
-use proto_api::cluster::v1::{
-    CordonNodeRequest, DrainNodeRequest, GetRingRequest, ListNodesRequest, LocateKeyRequest, Node,
-    UncordonNodeRequest,
-};
-use uuid::Uuid;
+use proto_api::cluster::v1::{GetRingRequest, ListNodesRequest, LocateKeyRequest, Node};
 
 use super::failure::{Exit, Failure};
 use super::list::{self, Gathered, Output};
@@ -13,6 +11,7 @@ use super::screen::Screen;
 use super::server::{Server, call};
 use super::table::Rows;
 use super::words;
+use steering::Steering;
 
 const NODE: &str = "starling.cluster.v1.Node";
 
@@ -36,49 +35,18 @@ pub(super) enum Commands {
         #[command(flatten)]
         output: Output,
     },
-    /// Give a node no new partitions
-    Cordon {
-        /// Its name
-        node: String,
-    },
-    /// Let a node take partitions again
-    Uncordon {
-        /// Its name
-        node: String,
-    },
-    /// Move everything away from a node; then it leaves
-    Drain {
-        /// Its name
-        node: String,
-    },
+    #[command(flatten)]
+    Steer(Steering),
 }
 
 impl Commands {
     /// Does it.
     pub(super) async fn run(self, server: &Server, screen: &mut Screen) -> Result<(), Failure> {
-        let request_id = Uuid::now_v7().to_string();
         match self {
             Self::Nodes { output } => nodes(server, screen, output).await,
             Self::Ring { output } => ring(server, screen, output).await,
             Self::Locate { key, output } => locate(server, screen, &key, output).await,
-            Self::Cordon { node } => {
-                let request = CordonNodeRequest { request_id, node: node.clone() };
-                call(request, async |request| server.cluster().cordon_node(request).await).await?;
-                screen.say(format!("node {node} takes no new partitions"));
-                Ok(())
-            }
-            Self::Uncordon { node } => {
-                let request = UncordonNodeRequest { request_id, node: node.clone() };
-                call(request, async |request| server.cluster().uncordon_node(request).await).await?;
-                screen.say(format!("node {node} takes partitions again"));
-                Ok(())
-            }
-            Self::Drain { node } => {
-                let request = DrainNodeRequest { request_id, node: node.clone() };
-                call(request, async |request| server.cluster().drain_node(request).await).await?;
-                screen.say(format!("node {node} hands its partitions over; see: starling cluster nodes"));
-                Ok(())
-            }
+            Self::Steer(steering) => steering.run(server, screen).await,
         }
     }
 }

@@ -1,23 +1,26 @@
 //! ClusterService: the nodes, who owns what, and taking a node out gently. All of it as this node knows it.
 
+mod steering;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::cluster::{EntityKey, Gen, Member, MemberState, PARTITIONS, PartitionOwner, Placement, View};
+use ::cluster::{EntityKey, Gen, Member, MemberState, PARTITIONS, PartitionOwner, Placement, Steer, View};
 use model::TenantId;
 use proto_api::cluster::v1::cluster_service_server::ClusterService;
 use proto_api::cluster::v1::{
-    self as wire, CordonNodeRequest, CordonNodeResponse, DrainNodeRequest, DrainNodeResponse, GetRingRequest,
-    GetRingResponse, ListNodesRequest, ListNodesResponse, LocateKeyRequest, LocateKeyResponse, NodeState,
-    RingShare, UncordonNodeRequest, UncordonNodeResponse,
+    self as wire, CancelDrainRequest, CancelDrainResponse, CordonNodeRequest, CordonNodeResponse,
+    DrainNodeRequest, DrainNodeResponse, GetRingRequest, GetRingResponse, ListNodesRequest,
+    ListNodesResponse, LocateKeyRequest, LocateKeyResponse, NodeState, PreviewNodeRequest,
+    PreviewNodeResponse, RemoveNodeRequest, RemoveNodeResponse, RingShare, SetNodeWeightRequest,
+    SetNodeWeightResponse, UncordonNodeRequest, UncordonNodeResponse,
 };
 use proto_api::common::v1::ErrorReason;
 use tonic::{Request, Response, Status};
 
 use super::Door;
-use super::auth::caller_of;
-use super::errors::{Refusal, invalid, not_found, refuse};
-use super::idempotent::{Asked, once};
+use super::errors::{Refusal, invalid, not_found};
+use steering::{parse_weight, parse_within};
 
 /// The service.
 pub(super) struct Nodes(pub(super) Arc<Door>);
@@ -63,52 +66,56 @@ impl ClusterService for Nodes {
         &self,
         request: Request<CordonNodeRequest>,
     ) -> Result<Response<CordonNodeResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let request = request.get_ref();
-        let asked = Asked { tenant: caller.tenant, method: "CordonNode", id: &request.request_id };
-        let answer = once(&self.0.store, asked, request, async || {
-            let member = self.find(&request.node)?;
-            let done = self.0.cluster.cordon(member.generation).await?;
-            check(done, &member)?;
-            Ok(CordonNodeResponse { node: Some(wire::Node { cordoned: true, ..self.message(&member) }) })
-        });
-        Ok(Response::new(answer.await?))
+        let answer = |node| CordonNodeResponse { node: Some(node) };
+        self.steer("CordonNode", &request, Steer::Cordon, answer).await
     }
 
     async fn uncordon_node(
         &self,
         request: Request<UncordonNodeRequest>,
     ) -> Result<Response<UncordonNodeResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let request = request.get_ref();
-        let asked = Asked { tenant: caller.tenant, method: "UncordonNode", id: &request.request_id };
-        let answer = once(&self.0.store, asked, request, async || {
-            let member = self.find(&request.node)?;
-            let done = self.0.cluster.uncordon(member.generation).await?;
-            check(done, &member)?;
-            Ok(UncordonNodeResponse { node: Some(wire::Node { cordoned: false, ..self.message(&member) }) })
-        });
-        Ok(Response::new(answer.await?))
+        let answer = |node| UncordonNodeResponse { node: Some(node) };
+        self.steer("UncordonNode", &request, Steer::Uncordon, answer).await
     }
 
     async fn drain_node(
         &self,
         request: Request<DrainNodeRequest>,
     ) -> Result<Response<DrainNodeResponse>, Status> {
-        let caller = caller_of(&request)?;
-        let request = request.get_ref();
-        let asked = Asked { tenant: caller.tenant, method: "DrainNode", id: &request.request_id };
-        let answer = once(&self.0.store, asked, request, async || {
-            let member = self.find(&request.node)?;
-            // A node that drains already is what was asked for.
-            if member.state != MemberState::Draining {
-                let done = self.0.cluster.drain(member.generation).await?;
-                check(done, &member)?;
-            }
-            let node = wire::Node { state: NodeState::Draining.into(), ..self.message(&member) };
-            Ok(DrainNodeResponse { node: Some(node) })
-        });
-        Ok(Response::new(answer.await?))
+        let within = request.get_ref().within.map(parse_within).transpose()?;
+        let answer = |node| DrainNodeResponse { node: Some(node) };
+        self.steer("DrainNode", &request, Steer::Drain { within }, answer).await
+    }
+
+    async fn cancel_drain(
+        &self,
+        request: Request<CancelDrainRequest>,
+    ) -> Result<Response<CancelDrainResponse>, Status> {
+        let answer = |node| CancelDrainResponse { node: Some(node) };
+        self.steer("CancelDrain", &request, Steer::Undrain, answer).await
+    }
+
+    async fn set_node_weight(
+        &self,
+        request: Request<SetNodeWeightRequest>,
+    ) -> Result<Response<SetNodeWeightResponse>, Status> {
+        let weight = parse_weight(request.get_ref().weight)?;
+        let answer = |node| SetNodeWeightResponse { node: Some(node) };
+        self.steer("SetNodeWeight", &request, Steer::Weigh(weight), answer).await
+    }
+
+    async fn preview_node(
+        &self,
+        request: Request<PreviewNodeRequest>,
+    ) -> Result<Response<PreviewNodeResponse>, Status> {
+        Ok(Response::new(self.preview(request.get_ref()).await?))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<RemoveNodeRequest>,
+    ) -> Result<Response<RemoveNodeResponse>, Status> {
+        self.remove(&request).await
     }
 }
 
@@ -135,16 +142,6 @@ impl Nodes {
             view.members.iter().filter(|member| member.name == name).max_by_key(|member| member.generation);
         found.cloned().ok_or_else(|| not_found(ErrorReason::NodeNotFound, "node", name))
     }
-}
-
-fn check(done: bool, member: &Member) -> Result<(), Refusal> {
-    if done {
-        return Ok(());
-    }
-    let name = &member.name;
-    Err(refuse(ErrorReason::NodeState)
-        .saying(format!("node {name} is not in a state that allows this"))
-        .precondition("NODE_STATE", name, "the node must be up"))
 }
 
 const fn state(state: MemberState) -> NodeState {
@@ -226,6 +223,7 @@ mod tests {
             wire_min: 1,
             wire_max: 1,
             build: String::new(),
+            drain_within: None,
         }
     }
 

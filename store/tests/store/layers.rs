@@ -42,6 +42,7 @@ async fn a_reader_that_gives_up_or_dies_leaves_it_to_the_next(owner: PgPool) {
     );
     layers::leave(&world.store, KEY, first).await.unwrap();
     assert_eq!(layers::take(&world.store, KEY, second).await.unwrap(), Taken::Read);
+    assert!(members::set_state(&world.store, node, NodeState::Draining).await.unwrap());
     assert!(members::set_state(&world.store, node, NodeState::Left).await.unwrap());
     assert_eq!(layers::take(&world.store, KEY, third).await.unwrap(), Taken::Read, "its node has ended");
     layers::put(&world.store, KEY, second, Some(b"late")).await.unwrap();

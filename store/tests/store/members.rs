@@ -1,7 +1,9 @@
 //! Membership and ownership: the rules of who may end whom and own what.
 
 use sqlx::PgPool;
-use store::members::{self, Joined, NodeState, Seen};
+use std::time::Duration;
+
+use store::members::{self, Joined, NodeState, Removed, Seen};
 use store::{Error, Fence, Store};
 
 use crate::fixture::{World, new_node};
@@ -47,6 +49,72 @@ async fn a_view_counts_every_change_of_membership(owner: PgPool) {
     assert_eq!((view.version, view.nodes.len()), (4, 0));
     let unknown = members::cordon(store, "n1", false).await;
     assert!(matches!(unknown, Err(Error::NotFound { entity: "node" })), "{unknown:?}");
+}
+
+#[sqlx::test]
+async fn a_drain_has_a_time_and_whoever_was_told_to_stay_does_not_leave(owner: PgPool) {
+    let world = World::new(owner).await;
+    let store = &world.store;
+    let node = world.node("n1").await;
+    assert!(!members::undrain(store, node).await.unwrap(), "it does not drain");
+    let within = Some(Duration::from_secs(60));
+    for again in 0..2 {
+        assert!(members::drain(store, node, within).await.unwrap());
+        let view = members::observe(store).await.unwrap();
+        assert_eq!((view.version, view.nodes[0].drain_within), (2, within), "asked {again} times before");
+    }
+    assert!(members::drain(store, node, None).await.unwrap(), "with another time");
+    assert!(members::undrain(store, node).await.unwrap());
+    let view = members::observe(store).await.unwrap();
+    assert_eq!((view.version, view.nodes[0].state, view.nodes[0].drain_within), (4, NodeState::Up, None));
+    assert!(!members::set_state(store, node, NodeState::Left).await.unwrap(), "it was about to leave");
+    assert!(members::drain(store, node, None).await.unwrap());
+    assert!(members::set_state(store, node, NodeState::Left).await.unwrap());
+    assert!(!members::drain(store, node, None).await.unwrap());
+    assert!(!members::undrain(store, node).await.unwrap(), "it has left");
+}
+
+#[sqlx::test]
+async fn a_weight_stays_with_the_name_until_that_is_removed_and_nobody_alive_is(owner: PgPool) {
+    let world = World::new(owner).await;
+    let store = &world.store;
+    let first = world.node("n1").await;
+    let weight = || async { members::observe(store).await.unwrap().nodes[0].weight };
+    assert!(members::weigh(store, first, 2.5).await.unwrap());
+    assert_eq!((weight().await, members::observe(store).await.unwrap().version), (2.5, 2));
+    assert_eq!(members::remove(store, "n9", None).await.unwrap(), Removed::Unknown);
+    let Removed::Lives(seen) = members::remove(store, "n1", None).await.unwrap() else { panic!("it lives") };
+    members::beat(store, first).await.unwrap();
+    let still = members::remove(store, "n1", Some(seen)).await.unwrap();
+    assert_eq!(still, Removed::Lives(Seen { generation: first, heartbeat: 1 }), "it has beaten since");
+    assert!(members::drain(store, first, None).await.unwrap());
+    assert!(members::set_state(store, first, NodeState::Left).await.unwrap());
+    assert!(!members::weigh(store, first, 3.0).await.unwrap());
+
+    let second = world.node("n1").await;
+    assert_eq!(weight().await, 2.5, "also after a restart");
+    let standing = Seen { generation: second, heartbeat: 0 };
+    assert_eq!(members::remove(store, "n1", Some(standing)).await.unwrap(), Removed::Gone);
+    assert!(!members::beat(store, second).await.unwrap(), "it learns of it");
+    assert_eq!(members::remove(store, "n1", None).await.unwrap(), Removed::Gone, "once more says the same");
+    world.node("n1").await;
+    assert_eq!(weight().await, 1.0);
+}
+
+#[sqlx::test]
+async fn the_pace_of_hand_overs_is_that_of_the_last_ones(owner: PgPool) {
+    let world = World::new(owner).await;
+    assert_eq!(members::hand_over_pace(&world.store).await.unwrap(), None);
+    world
+        .sql(
+            "insert into cluster.partition_log (partition, epoch, from_gen, why, at)
+             select n, 1, 7, 'release', now() + n * interval '200 ms' + (n / 10) * interval '1 hour'
+             from generate_series(0, 19) n",
+        )
+        .await;
+    let pace = members::hand_over_pace(&world.store).await.unwrap();
+    assert_eq!(pace, Some(Duration::from_millis(200)), "what lies an hour between is not one hand-over");
+    assert_eq!(members::work_held(&world.store, 7).await.unwrap(), 0);
 }
 
 #[sqlx::test]

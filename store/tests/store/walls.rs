@@ -15,6 +15,7 @@ const SHARED: &[&str] = &[
     "cluster.partition_log",
     "cluster.suspicion",
     "cluster.view",
+    "cluster.weight",
     "scanner.component",
     "scanner.component_key",
     "scanner.layer_content",
