@@ -18,6 +18,8 @@ pub struct Config {
     pub weight: f32,
     /// Which build it runs, for people.
     pub build: String,
+    /// Which versions of the language between nodes it speaks.
+    pub wire: Wire,
     /// `redis://` URL of the Valkey server.
     pub valkey_url: String,
     /// What all keys in Valkey start with, so that several clusters may share a server.
@@ -34,6 +36,29 @@ pub struct Config {
     pub streams: StreamLimits,
     /// Bounds on links.
     pub links: LinkLimits,
+}
+
+/// Versions of the language between nodes, from the oldest to the newest that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    /// The oldest.
+    pub min: u32,
+    /// The newest.
+    pub max: u32,
+}
+
+impl Wire {
+    /// Whether both speak a common version.
+    pub const fn understands(self, other: Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+}
+
+/// What this build speaks: its own version and that of the release before.
+impl Default for Wire {
+    fn default() -> Self {
+        Self { min: proto_cluster::WIRE_MIN, max: proto_cluster::WIRE_MAX }
+    }
 }
 
 /// One lane: its name in the streams, and its share of what is in hand at once.
@@ -237,6 +262,7 @@ impl Config {
             advertise: None,
             weight: 1.0,
             build: env!("CARGO_PKG_VERSION").to_owned(),
+            wire: Wire::default(),
             valkey_url: valkey_url.into(),
             valkey_prefix: "starling:".to_owned(),
             lanes: vec![
@@ -264,6 +290,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_understands_the_one_before_and_no_older_one() {
+        let wire = |min, max| Wire { min, max };
+        assert!(wire(2, 3).understands(wire(1, 2)) && wire(1, 2).understands(wire(2, 3)));
+        assert!(!wire(3, 4).understands(wire(1, 2)) && !wire(1, 2).understands(wire(3, 4)));
+        let Wire { min, max } = Wire::default();
+        assert_eq!(min + 1, max, "the next to last release is left behind");
+    }
 
     #[test]
     fn entities_rest_for_a_tenth_of_a_second_to_half_a_minute() {

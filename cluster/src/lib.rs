@@ -27,7 +27,7 @@ pub use authority::{
     PartitionRow, Removal, Rival, Steer, View,
 };
 pub use batch::{BatchError, Batcher};
-pub use config::{Config, EntityLimits, LaneConfig, LinkLimits, StreamLimits, Timing, TlsConfig};
+pub use config::{Config, EntityLimits, LaneConfig, LinkLimits, StreamLimits, Timing, TlsConfig, Wire};
 pub use entities::{EntityContext, EntityFactory, EntityMessage, Permit, Receipt, Reply, Undelivered};
 pub use key::{EntityKey, PARTITIONS, partition_of};
 pub use placement::{Move, PartitionOwner, Placement};

@@ -29,6 +29,9 @@ use crate::links::Links;
 use crate::placement::{self, Move, Placement};
 use crate::streams::{Bells, StreamError, Windows, Work};
 
+/// The wire version since which a pong says how many entities live.
+const ENTITIES_SINCE: u32 = 2;
+
 /// One node of the cluster. Cheap to clone; the node runs until [`Cluster::shutdown`] or until it is
 /// declared dead.
 #[derive(Clone)]
@@ -102,7 +105,7 @@ pub enum StartError {
     },
     /// A live node speaks no wire version that this one does.
     #[error(
-        "node {name} speaks wire versions {min} to {max}, which this build does not"
+        "node {name} speaks wire versions {min} to {max}, which this one does not: upgrade one release at a time"
     )]
     WireVersion {
         /// The other node.
@@ -229,6 +232,9 @@ impl Cluster {
             return Some(self.entities());
         }
         let member = self.members().member(node)?.clone();
+        if member.wire_max < ENTITIES_SINCE {
+            return None;
+        }
         let pong = self.inner.links.probe(&member, self.inner.config.timing.ttl).await.ok()?;
         usize::try_from(pong.entities).ok()
     }

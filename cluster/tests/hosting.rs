@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cluster::{Cluster, Config, EntityFactory, EntityKey, Exit, StartError, Steer, Undelivered};
+use cluster::{Cluster, Config, EntityFactory, EntityKey, Exit, StartError, Steer, Undelivered, Wire};
 use memory::Memory;
 use probe::{Diary, Habit, Probes, key};
 
@@ -302,4 +302,28 @@ async fn a_cordoned_node_gives_everything_away_and_lives_on() {
     assert!(one.members().member(two.generation()).is_some());
     assert!(one.steer(two.generation(), Steer::Uncordon).await.expect("it answers"));
     eventually("half of it comes back", || one.placement().owned_by(two.generation()) > 400).await;
+}
+
+#[tokio::test]
+async fn nodes_of_two_releases_work_together_and_one_of_a_release_before_both_is_refused() {
+    let world = World::new();
+    let new = world.node("new", |_| {}).await;
+    let before = Wire { max: Wire::default().min, ..Wire::default() };
+    let old = world.node("old", |config| config.wire = before).await;
+    eventually("each has its part", || new.placement().moving() == 0 && old.placement().moving() == 0).await;
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        for node in [&new, &old] {
+            assert_eq!(ask(node, id, "hello").await, Ok(Bytes::from_static(b"hello")), "{id}");
+        }
+    }
+    let plan = new.plan(old.generation(), Steer::Drain { within: None }).await;
+    assert_eq!(plan.entities, None, "it is not asked for what it does not know");
+    assert!(plan.moves.iter().all(|moved| moved.from == Some(old.generation())), "{plan:?}");
+    let plan = old.plan(new.generation(), Steer::Drain { within: None }).await;
+    assert!(plan.entities.is_some_and(|entities| entities > 0), "{plan:?}");
+
+    let mut ancient = config("ancient");
+    ancient.wire = Wire { min: before.min - 1, max: before.min - 1 };
+    let refused = Cluster::start(ancient, world.memory.clone(), Vec::new()).await;
+    assert!(matches!(refused, Err(StartError::WireVersion { .. })), "{refused:?}");
 }

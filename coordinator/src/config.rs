@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use client::{Client, ClientFlags, NoContext};
 pub use durations::{InvalidDuration, parse_duration};
 pub use merge::{InvalidSetting, Merged, Origin, Value, merge};
-pub use node::{Api, LogFormat, Logging, NodeConfig, Shutdown, Tls, database};
+pub use node::{Api, LogFormat, Logging, NodeConfig, Shutdown, Tls, database, objects};
 pub use scheduler::{Webhook, Webhooks};
 pub use settings::{SETTINGS, Setting, SettingFlags, reference};
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::{Error, FleetTx, TenantTx};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// How to reach the database.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Store {
         Ok(())
     }
 
-    /// Refuses a schema that is not the one this binary was built with.
+    /// Refuses a schema that lacks what this binary was built with, or that has given up what it needs.
     async fn check_schema(&self) -> Result<(), Error> {
         let mut tx = self.fleet().await?;
         let applied: Vec<(i64, Vec<u8>)> =
@@ -80,6 +80,13 @@ impl Store {
                 }
                 Some(_) => {}
             }
+        }
+        let needs: i64 = sqlx::query_scalar("select coalesce(max(needs), 0) from authority.contract")
+            .fetch_one(tx.conn())
+            .await?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        if needs > newest {
+            return Err(Error::Schema(MigrateError::VersionTooNew(needs, newest)));
         }
         Ok(())
     }
@@ -127,7 +134,7 @@ impl Store {
 }
 
 /// No role, no right or no table: nobody has migrated this database yet. (A newer schema is fine: changes are made so
-/// that the binary before them still works.)
+/// that the binary before them still works, and `authority.contract` says when one does not.)
 fn is_unmigrated(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|e| e.code());
     matches!(code.as_deref(), Some("42P01" | "42501" | "22023"))

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Identity, Refused};
 use crate::authority::Gen;
+use crate::config::Wire;
 use crate::key::EntityKey;
 
 /// Longest kind and id of an entity that is taken from a link.
@@ -31,24 +32,26 @@ pub(super) fn hello(identity: &Identity) -> Says {
         cluster: identity.cluster.clone(),
         name: identity.name.clone(),
         generation: identity.generation.0,
-        wire_min: proto_cluster::WIRE_MIN,
-        wire_max: proto_cluster::WIRE_MAX,
+        wire_min: identity.wire.min,
+        wire_max: identity.wire.max,
     })
 }
 
 /// Who speaks at the other end, when it is of this cluster and a wire version is spoken by both.
-pub(super) fn greeted(hello: &Hello, cluster: &str) -> Result<Identity, String> {
-    if hello.cluster != cluster {
-        return Err(format!("this is a node of cluster {cluster:?}"));
+pub(super) fn greeted(hello: &Hello, me: &Identity) -> Result<Identity, String> {
+    if hello.cluster != me.cluster {
+        return Err(format!("this is a node of cluster {:?}", me.cluster));
     }
-    if hello.wire_min > proto_cluster::WIRE_MAX || hello.wire_max < proto_cluster::WIRE_MIN {
-        let (min, max) = (proto_cluster::WIRE_MIN, proto_cluster::WIRE_MAX);
+    let wire = Wire { min: hello.wire_min, max: hello.wire_max };
+    if !me.wire.understands(wire) {
+        let Wire { min, max } = me.wire;
         return Err(format!("this node speaks wire versions {min} to {max}"));
     }
     Ok(Identity {
         cluster: hello.cluster.clone(),
         name: hello.name.clone(),
         generation: Gen(hello.generation),
+        wire,
     })
 }
 

@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use self::peer::Peer;
 pub(crate) use self::server::{Desk, Listening, serve};
 use crate::authority::{Gen, Member, View};
-use crate::config::{LinkLimits, TlsConfig};
+use crate::config::{LinkLimits, TlsConfig, Wire};
 use crate::key::EntityKey;
 
 /// A peer that could not be reached is left alone for this long.
@@ -33,6 +33,7 @@ pub(crate) struct Identity {
     pub(crate) cluster: String,
     pub(crate) name: String,
     pub(crate) generation: Gen,
+    pub(crate) wire: Wire,
 }
 
 /// Why a peer did not take or answer a message.

@@ -150,7 +150,7 @@ async fn run(
 async fn read(mut answers: Streaming<Frame>, identity: &Identity, waiting: &Waiting) -> Result<(), String> {
     while let Some(frame) = answers.message().await.map_err(|status| status.to_string())? {
         match frame.says {
-            Some(Says::Hello(hello)) => drop(frames::greeted(&hello, &identity.cluster)?),
+            Some(Says::Hello(hello)) => drop(frames::greeted(&hello, identity)?),
             Some(Says::Reply(reply)) => waiting.settle(reply.id, Ok(reply.body)),
             Some(Says::Nack(nack)) => waiting.settle(nack.id, Err(frames::refused(&nack))),
             Some(Says::Bye(_)) => return Ok(()),

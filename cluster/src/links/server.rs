@@ -98,7 +98,7 @@ impl Node for Answering {
         let Some(Says::Hello(hello)) = first else {
             return Err(Status::invalid_argument("the first frame of a link is a hello"));
         };
-        let caller = frames::greeted(&hello, &self.identity.cluster).map_err(Status::failed_precondition)?;
+        let caller = frames::greeted(&hello, &self.identity).map_err(Status::failed_precondition)?;
         if self.named && !certificate.is_some_and(|shown| tls::bears(&shown, &caller.name)) {
             return Err(Status::permission_denied("the certificate does not bear the name given"));
         }

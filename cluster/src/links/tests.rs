@@ -60,7 +60,8 @@ impl Ca {
 }
 
 fn identity(cluster: &str, name: &str, generation: i64) -> Identity {
-    Identity { cluster: cluster.to_owned(), name: name.to_owned(), generation: Gen(generation) }
+    let (cluster, name) = (cluster.to_owned(), name.to_owned());
+    Identity { cluster, name, generation: Gen(generation), wire: Wire::default() }
 }
 
 struct Far {

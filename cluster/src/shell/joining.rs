@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::authority::{Authority, Gen, MemberState, NewMember, Rival, View};
-use crate::config::Config;
+use crate::config::{Config, Wire};
 use crate::membership::{JoinStep, Joining};
 use crate::shell::StartError;
 
@@ -20,8 +20,8 @@ pub(super) async fn join(
         name: config.name.clone(),
         address,
         weight: config.weight,
-        wire_min: proto_cluster::WIRE_MIN,
-        wire_max: proto_cluster::WIRE_MAX,
+        wire_min: config.wire.min,
+        wire_max: config.wire.max,
         build: config.build.clone(),
     };
     let begun = Instant::now();
@@ -41,10 +41,10 @@ pub(super) async fn join(
 }
 
 /// Checks that this node and the others understand each other, and steps into the view.
-pub(super) async fn up(authority: &dyn Authority, me: Gen) -> Result<View, StartError> {
+pub(super) async fn up(authority: &dyn Authority, me: Gen, wire: Wire) -> Result<View, StartError> {
     let view = authority.observe().await?;
     for other in view.members.iter().filter(|m| m.generation != me && m.state != MemberState::Joining) {
-        if other.wire_min > proto_cluster::WIRE_MAX || other.wire_max < proto_cluster::WIRE_MIN {
+        if !wire.understands(Wire { min: other.wire_min, max: other.wire_max }) {
             authority.leave(me).await?;
             let (name, min, max) = (other.name.clone(), other.wire_min, other.wire_max);
             return Err(StartError::WireVersion { name, min, max });

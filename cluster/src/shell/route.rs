@@ -166,7 +166,10 @@ impl Desk for Reception {
             generation: cluster.generation().0,
             view: cluster.members().version,
             ready: cluster.is_ready(),
-            entities: u64::try_from(cluster.entities()).unwrap_or(u64::MAX),
+            entities: match cluster.inner.config.wire.max {
+                ..super::ENTITIES_SINCE => 0,
+                super::ENTITIES_SINCE.. => u64::try_from(cluster.entities()).unwrap_or(u64::MAX),
+            },
         })
     }
 }

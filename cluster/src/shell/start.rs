@@ -55,14 +55,14 @@ impl Cluster {
         let bound = listener.local_addr().map_err(StartError::Listen)?;
         let address = config.advertise.clone().unwrap_or_else(|| bound.to_string());
         let me = joining::join(&*authority, &config, address).await?;
-        let identity =
-            Identity { cluster: config.cluster_id.clone(), name: config.name.clone(), generation: me };
+        let (cluster_id, name) = (config.cluster_id.clone(), config.name.clone());
+        let identity = Identity { cluster: cluster_id, name, generation: me, wire: config.wire };
         let reception = Arc::new(Reception::default());
         let tls = config.tls.clone();
         let listening =
             links::serve(listener, identity.clone(), tls.as_ref(), config.links, reception.clone())
                 .map_err(StartError::Listen)?;
-        let view = joining::up(&*authority, me).await?;
+        let view = joining::up(&*authority, me, config.wire).await?;
         let links = Links::new(identity, tls, config.links);
         let (cluster, ends) = Self::assemble(config, authority, me, &view, valkey.clone(), links);
         cluster.set_going(factories, view, valkey, ends, listening).await?;

@@ -131,7 +131,8 @@ pub fn database(merged: &Merged, name: &str) -> Result<store::Config, InvalidSet
     })
 }
 
-fn objects(merged: &Merged) -> Result<store::objects::Config, InvalidSetting> {
+/// Where the objects are.
+pub fn objects(merged: &Merged) -> Result<store::objects::Config, InvalidSetting> {
     let location = merged.parse_with("objects.url", |url| match url.split_once("://") {
         Some(("s3", _)) => Ok(url.to_owned()),
         Some(("file", path)) if path.starts_with('/') => Ok(path.to_owned()),
@@ -225,6 +226,10 @@ fn cluster_config(merged: &Merged, name: &str) -> Result<cluster::Config, Invali
     config.advertise = merged.text("cluster.advertise");
     config.weight = merged.parse("node.weight")?;
     config.build = env!("CARGO_PKG_VERSION").to_owned();
+    config.wire.max = merged.parse_with("cluster.wire-max", |text| match text.parse() {
+        Ok(max) if (config.wire.min..=config.wire.max).contains(&max) => Ok(max),
+        _ => Err(format!("{text:?} is not from {} to {}", config.wire.min, config.wire.max)),
+    })?;
     config.valkey_prefix = merged.required("valkey.prefix")?;
     config.tls = cluster_tls(merged)?;
     Ok(config)

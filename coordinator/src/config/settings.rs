@@ -65,7 +65,7 @@ pub const SETTINGS: &[Setting] = &[
         "database",
         "owner-url",
         None,
-        "postgres:// URL of the owner; only `starling migrate` uses it",
+        "postgres:// URL of the owner; only `starling migrate`, `backup` and `restore` use it",
         true
     ),
     setting!("database", "connections-max", Some("16"), "Connections of this node to the database"),
@@ -100,6 +100,12 @@ pub const SETTINGS: &[Setting] = &[
     setting!("cluster", "tls-authority", None, "File with the certificate of the nodes' own authority (PEM)"),
     setting!("cluster", "tls-certificate", None, "File with this node's certificate, which names it (PEM)"),
     setting!("cluster", "tls-key", None, "File with the private key of that certificate (PEM)"),
+    setting!(
+        "cluster",
+        "wire-max",
+        Some("2"),
+        "Newest version of the language between nodes to speak: 1 is that of the release before"
+    ),
     setting!("cluster", "timing", Some("usual"), "usual, or test for the short times that tests use"),
     setting!(
         "worker",

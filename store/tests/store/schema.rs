@@ -48,3 +48,18 @@ async fn a_database_that_is_not_migrated_is_refused(owner: PgPool) {
     let refused = Store::connect(&app(&urls[1])).await;
     assert!(matches!(refused, Err(Error::Schema(_))), "{refused:?}");
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_newer_schema_is_taken_until_it_says_that_it_needs_a_newer_node(owner: PgPool) {
+    let [url, _] = databases(&owner, "contracting").await.try_into().unwrap();
+    Store::migrate(&url).await.unwrap();
+    let newer = PgPool::connect(&url).await.unwrap();
+    let expand = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                  values (999999, 'expands', true, '', 0)";
+    sqlx::query(expand).execute(&newer).await.unwrap();
+    Store::connect(&app(&url)).await.unwrap().ping().await.unwrap();
+    sqlx::query("insert into authority.contract (needs) values (999999)").execute(&newer).await.unwrap();
+    let refused = Store::connect(&app(&url)).await;
+    let too_new = |error: &Error| matches!(error, Error::Schema(sqlx::migrate::MigrateError::VersionTooNew(999_999, newest)) if *newest < 999_999);
+    assert!(refused.as_ref().is_err_and(too_new), "{refused:?}");
+}

@@ -10,6 +10,7 @@ use crate::fixture::World;
 /// Tables that say nothing of any tenant. A dictionary of packages does not say who has them, nor is it a tenant's. What was kept of layers is found only under the digest of a blob that one has,
 /// and not by a tenant's role.
 const SHARED: &[&str] = &[
+    "authority.contract",
     "cluster.node",
     "cluster.partition",
     "cluster.partition_log",
