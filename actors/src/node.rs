@@ -21,27 +21,33 @@ use crate::supervisor::{self, Child, Start, Supervisor};
 pub struct NodeActors {
     supervisor: ActorRef<supervisor::Message>,
     ended: JoinHandle<()>,
+    rest: CancellationToken,
     stop: CancellationToken,
     slots: usize,
 }
 
 /// Starts the node's own actors: the relay, the lookout, and as many slots of the worker as are configured.
 pub async fn spawn_node_actors(deps: &Deps, cluster: &Cluster) -> Result<NodeActors, SpawnErr> {
-    let stop = CancellationToken::new();
+    let (rest, stop) = (CancellationToken::new(), CancellationToken::new());
     let slots = deps.config.worker_slots;
     let mut children = vec![relay(deps, cluster), lookout(deps, cluster)];
-    children.extend(worker(deps, cluster, &stop));
+    children.extend(worker(deps, cluster, &rest, &stop));
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     metrics::gauge!(WORKER_SLOTS, "state" => "all").set(slots as f64);
     let supervisor = Supervisor { children, backoff: Backoff::ACTORS };
     let (supervisor, ended) = Actor::spawn(None, supervisor, ()).await?;
-    Ok(NodeActors { supervisor, ended, stop, slots })
+    Ok(NodeActors { supervisor, ended, rest, stop, slots })
 }
 
 impl NodeActors {
     /// How many images this node reads at once.
     pub const fn worker_slots(&self) -> usize {
         self.slots
+    }
+
+    /// Has the worker take nothing more; what it has begun it may finish.
+    pub fn take_no_more(&self) {
+        self.rest.cancel();
     }
 
     /// Has the worker give back what it holds and stops everything, at the latest after `deadline`.
@@ -83,7 +89,7 @@ fn lookout(deps: &Deps, cluster: &Cluster) -> Child {
     Child { kind: "lookout", ends_by_itself: false, start }
 }
 
-fn worker(deps: &Deps, cluster: &Cluster, stop: &CancellationToken) -> Vec<Child> {
+fn worker(deps: &Deps, cluster: &Cluster, rest: &CancellationToken, stop: &CancellationToken) -> Vec<Child> {
     let shared = Arc::new(Shared {
         store: deps.store.clone(),
         objects: deps.objects.clone(),
@@ -91,6 +97,7 @@ fn worker(deps: &Deps, cluster: &Cluster, stop: &CancellationToken) -> Vec<Child
         limits: deps.config.inventory.clone(),
         keep_every: deps.config.keep_every(),
         work_lease: deps.config.work_lease,
+        rest: rest.clone(),
         stop: stop.clone(),
     });
     let slot = |lanes: Vec<usize>| {

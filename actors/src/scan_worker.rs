@@ -14,8 +14,8 @@ mod reading;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
-use cluster::streams::Delivery;
+use cluster::streams::{Delivery, StreamError};
+use cluster::{Cluster, MemberState, View};
 use model::{Lane, TenantId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use store::work::{Claim, Claimed, Failed, Failure, Hold, Keep, StopReason};
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) keep_every: Duration,
     /// Work not renewed for this long may be taken over.
     pub(crate) work_lease: Duration,
+    /// Take nothing more; what is held goes on.
+    pub(crate) rest: CancellationToken,
     /// Give back what is held, and take nothing more.
     pub(crate) stop: CancellationToken,
 }
@@ -91,7 +93,7 @@ impl Actor for Slot {
         failures: &mut u32,
     ) -> Result<(), ActorProcessingErr> {
         let next = tokio::select! {
-            next = self.shared.cluster.work().next(&self.lanes) => next,
+            next = self.shared.next(&self.lanes) => next,
             () = self.shared.stop.cancelled() => {
                 myself.stop(None);
                 return Ok(());
@@ -131,6 +133,28 @@ impl Drop for Busy {
 }
 
 impl Shared {
+    /// The next piece of work. None is taken by a node that is about to leave.
+    async fn next(&self, lanes: &[usize]) -> Result<Delivery, StreamError> {
+        tokio::select! {
+            biased;
+            () = self.rest.cancelled() => std::future::pending().await,
+            next = self.next_unless_draining(lanes) => next,
+        }
+    }
+
+    async fn next_unless_draining(&self, lanes: &[usize]) -> Result<Delivery, StreamError> {
+        let (me, mut view) = (self.cluster.generation(), self.cluster.watch_members());
+        let drains =
+            |view: &Arc<View>| view.member(me).is_some_and(|member| member.state == MemberState::Draining);
+        while view.wait_for(|view| !drains(view)).await.is_ok() {
+            tokio::select! {
+                next = self.cluster.work().next(lanes) => return next,
+                drain = view.wait_for(drains) => drop(drain),
+            }
+        }
+        self.cluster.work().next(lanes).await // The node has ended, and this says so.
+    }
+
     /// Does what an entry stands for, and acknowledges it when that is settled.
     async fn take(&self, delivery: Delivery) {
         let tenant = TenantId::from_uuid(delivery.item.tenant);

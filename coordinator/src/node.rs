@@ -138,6 +138,7 @@ impl Node {
         tracing::info!("node leaves");
         let deadline = Instant::now() + self.shutdown.wait + self.shutdown.deadline;
         self.phase.send_replace(Phase::NotServing);
+        self.actors.take_no_more();
         tokio::time::sleep(self.shutdown.wait).await;
         self.phase.send_replace(Phase::Leaving);
 

@@ -31,6 +31,8 @@ struct Submitter {
     todo: Mutex<Vec<Image>>,
     answered: AtomicUsize,
     unanswered: AtomicUsize,
+    /// The most calls that one request took.
+    calls_max: AtomicUsize,
 }
 
 impl Load {
@@ -44,6 +46,7 @@ impl Load {
             todo: Mutex::new((0..images).map(|_| Image::with_canary(&canary)).collect()),
             answered: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
+            calls_max: AtomicUsize::new(0),
         });
         let task = tokio::spawn(Arc::clone(&submitter).submit_all());
         Self { submitter, task }
@@ -55,6 +58,26 @@ impl Load {
             self.submitter.answered.load(Ordering::Relaxed) >= count
         })
         .await;
+    }
+
+    /// The most calls that one request took so far.
+    pub(crate) fn calls_max(&self) -> usize {
+        self.submitter.calls_max.load(Ordering::Relaxed)
+    }
+
+    /// Whose load it is.
+    pub(crate) fn tenant(&self) -> Tenant {
+        self.submitter.tenant.clone()
+    }
+
+    /// Waits until all are submitted. What the tenant was told.
+    pub(crate) async fn accepted(self) -> Ledger {
+        self.task.await.expect("the load comes to an end")
+    }
+
+    /// Stops to submit; what it was told is forgotten.
+    pub(crate) fn abandon(self) {
+        self.task.abort();
     }
 
     /// How many calls got no answer and were made again.
@@ -103,8 +126,11 @@ impl Submitter {
     /// Tries one door after the other until one takes the image and the job.
     async fn insist(&self, image: &Image, id: &str, door: &mut usize) -> String {
         let begin = Instant::now();
+        let mut calls = 0;
         loop {
+            calls += 1;
             *door += 1;
+            self.calls_max.fetch_max(calls, Ordering::Relaxed);
             match once(self.doors[*door % self.doors.len()].clone(), image, id).await {
                 Ok(job) => return job,
                 Err(status) => {

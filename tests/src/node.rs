@@ -117,6 +117,16 @@ impl Node {
         Clients::new(&self.address(), None)
     }
 
+    /// Changes a setting, `section.name`, as of its next start.
+    pub fn set(&self, key: &str, value: &str) {
+        let file = self.home.join("node.toml");
+        let text = fs::read_to_string(&file).expect("it has settings");
+        let others = text.lines().filter(|line| !line.starts_with(&format!("{key} =")));
+        let mut text: String = others.flat_map(|line| [line, "\n"]).collect();
+        let _ = writeln!(text, "{key} = {value:?}");
+        fs::write(&file, text).expect("the settings can be written");
+    }
+
     /// Starts the process; does not wait for it to be of use.
     pub fn start(&mut self) {
         self.kill();
