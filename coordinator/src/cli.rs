@@ -7,6 +7,7 @@ mod admin;
 mod advisories;
 mod alone;
 mod aoc;
+mod backup;
 mod blast_radius;
 mod bounded;
 mod cluster;
@@ -129,6 +130,10 @@ enum Command {
     Admin(admin::Admin),
     /// Bring the database to this version's schema
     Migrate(serve::Migrate),
+    /// Write a backup of the database and of the objects, while the cluster runs
+    Backup(backup::Backup),
+    /// Bring a backup back into an empty database and an empty object store
+    Restore(backup::Restore),
     /// Run a node
     Node(serve::Node),
     /// Run a whole cluster on this machine, with nothing to configure
@@ -194,6 +199,8 @@ async fn dispatch(cli: Cli, env: &Environment, screen: &mut Screen) -> Result<Ex
         Command::Schedules(command) => command.run(&server()?, screen).await,
         Command::Admin(command) => command.run(env, screen).await,
         Command::Migrate(command) => command.run(env, screen).await,
+        Command::Backup(command) => command.run(env, screen).await,
+        Command::Restore(command) => command.run(env, screen).await,
         Command::Config(command) => command.run(env, screen),
         Command::Reference(page) => page.run(screen),
         Command::Completion { shell } => screen.exactly(&completion(shell)),

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod aoc;
+pub mod backup;
 pub mod dead_letters;
 pub mod deltas;
 pub mod effects;

@@ -123,6 +123,11 @@ impl Objects {
         }
     }
 
+    /// Whether nothing lies in it.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.inner.list(None).try_next().await?.is_none())
+    }
+
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), Error> {
         match self.inner.head(&Path::from("ping")).await {

@@ -8,6 +8,7 @@
     reason = "all of this is tests; clippy knows only the functions marked as such"
 )]
 
+mod backup;
 mod frozen;
 mod kills;
 mod leaving;

@@ -158,6 +158,14 @@ impl TestCluster {
         &self.truth
     }
 
+    /// Leaves nothing of the database, nor of the roles that belong to it, and makes an empty one. No node may run.
+    pub async fn destroy_database(&self) {
+        let server = Truth::new(self.servers.postgres.owner_url("postgres"));
+        server.run(&format!("drop database {DATABASE} with (force)")).await;
+        server.run("drop role starling_app, starling_tenant, starling_fleet").await;
+        server.run(&format!("create database {DATABASE}")).await;
+    }
+
     /// The database as the nodes see it.
     pub async fn store(&self, max_connections: u32) -> Store {
         tokens::connect(&self.app_url, max_connections).await
