@@ -234,7 +234,7 @@ impl Authority for Agreeable {
         Ok(Join::Joined(ONLY))
     }
 
-    async fn up(&self, me: Gen) -> Answer<bool> {
+    async fn up(&self, _: Gen) -> Answer<bool> {
         self.known(|known| known.member.as_mut().map(|member| member.state = MemberState::Up).is_some())
     }
 
