@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Invariant;
+use crate::history::{reads_back, strangers};
 use crate::rows::{Change, Event, Id, ImageId, Rows, Verdict};
 
 /// All of them.
-pub const ALWAYS: [Invariant; 16] = [
+pub const ALWAYS: [Invariant; 18] = [
     Invariant {
         name: "a job that ended has exactly one end, and nothing is said of it afterwards",
         violations: ends,
@@ -32,6 +33,11 @@ pub const ALWAYS: [Invariant; 16] = [
     Invariant { name: "a partition's epochs rise one by one, and never go back in time", violations: epochs },
     Invariant { name: "no partition has two owners at once", violations: two_owners },
     Invariant { name: "an effect with an old epoch is never accepted", violations: old_epochs },
+    Invariant { name: "an effect is done by the partition's owner, within its time", violations: strangers },
+    Invariant {
+        name: "what clients read of a job is one story that never goes back",
+        violations: reads_back,
+    },
     Invariant { name: "a job that a client was told of is there", violations: lost_jobs },
     Invariant { name: "a request makes exactly one job", violations: doubled_jobs },
     Invariant { name: "a run chooses an image once", violations: chosen_twice },

@@ -6,14 +6,15 @@
 
 mod always;
 mod at_rest;
+mod history;
 mod rows;
 pub mod step;
 
 pub use always::ALWAYS;
 pub use at_rest::AT_REST;
 pub use rows::{
-    Answer, Bell, Change, DeadLetter, Event, Id, Image, ImageId, Job, Load, Node, Partition, Rows, RunImage,
-    Verdict, Work, Write,
+    Act, Answer, Bell, Change, DeadLetter, Event, Id, Image, ImageId, Job, Load, Node, Partition, Read, Rows,
+    RunImage, Verdict, Work, Write,
 };
 
 /// One of them: its name, and what breaks it.

@@ -37,6 +37,10 @@ pub struct Rows {
     pub answers: Vec<Answer>,
     /// Effects of entities that were accepted, in the order in which they were.
     pub writes: Vec<Write>,
+    /// Effects of entities that were accepted, and who did them when.
+    pub acts: Vec<Act>,
+    /// What clients read of jobs.
+    pub reads: Vec<Read>,
 }
 
 /// A job.
@@ -154,6 +158,8 @@ pub struct Load {
 pub struct Node {
     /// Which.
     pub generation: i64,
+    /// Its name.
+    pub name: String,
     /// When it died or left, in microseconds.
     pub ended: Option<i64>,
 }
@@ -211,4 +217,30 @@ pub struct Write {
     pub epoch: i64,
     /// The partition's epoch at that moment.
     pub epoch_then: i64,
+}
+
+/// An effect of an entity that was accepted, as the one that did it is known to the database.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// Of which partition.
+    pub partition: u16,
+    /// The epoch it named.
+    pub epoch: i64,
+    /// The name of the node that did it.
+    pub by: String,
+    /// When, in microseconds of the clock that changes of owners are told by.
+    pub at: i64,
+}
+
+/// What a client read of a job.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// Of which job.
+    pub job: Id,
+    /// When it asked, in microseconds of the clients' clock.
+    pub called: i64,
+    /// When it had the answer, by the same clock.
+    pub answered: i64,
+    /// The job's state.
+    pub saw: String,
 }

@@ -267,7 +267,7 @@ impl Authority {
     /// The rows of members and partitions, and what was done to them.
     pub(crate) fn tell(&self, rows: &mut Rows) {
         let ended = |generation: Gen| self.ledger.ended.get(&generation).copied().map(micros);
-        let node = |of: Gen| Node { generation: of.0, ended: ended(of) };
+        let node = |of: Gen| Node { generation: of.0, name: of.to_string(), ended: ended(of) };
         rows.nodes = self.rows.keys().copied().map(node).collect();
         let partition =
             |(number, (_, epoch)): (u16, &(Option<Gen>, i64))| Partition { number, epoch: *epoch };

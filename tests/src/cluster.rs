@@ -16,8 +16,10 @@ use tokio::sync::{Mutex, OnceCell};
 use uuid::Uuid;
 
 use crate::clients::{Clients, SOON, request_id};
+use crate::invariants::acts;
 use crate::node::Common;
 use crate::seats::Seat;
+use crate::servers::Disks;
 use crate::{FeedFolder, Hold, Node, Servers, Truth, eventually, eventually_ok, tokens};
 
 const DATABASE: &str = "starling";
@@ -31,11 +33,13 @@ pub struct Settings {
     pub settings: Vec<(String, String)>,
     /// For measurements: PostgreSQL has room, and a commit waits for the disk.
     pub durable: bool,
+    /// Nodes can be cut off and have their clocks set, and disks can be full, as far as the machine allows.
+    pub breakable: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 3, settings: Vec::new(), durable: false }
+        Self { nodes: 3, settings: Vec::new(), durable: false, breakable: false }
     }
 }
 
@@ -91,12 +95,17 @@ impl TestCluster {
     pub async fn start(settings: Settings) -> Self {
         let seat = Seat::take().await;
         let home = tempfile::Builder::new().prefix("starling-test-").tempdir().expect("a folder can be made");
-        let servers = Servers::start(home.path(), settings.durable).await;
+        let disks = settings.breakable.then(|| Disks::below(home.path())).flatten();
+        let servers = Servers { disks, ..Servers::start(home.path(), settings.durable).await };
         let owner_url = servers.postgres.owner_url(DATABASE);
         let app_url = servers.postgres.url("starling_app", DATABASE);
         let truth = Truth::new(owner_url.clone());
         Truth::new(servers.postgres.owner_url("postgres")).run(&format!("create database {DATABASE}")).await;
         Store::migrate(&owner_url).await.expect("the schema can be made");
+        acts::prepare(&truth).await;
+        if !settings.durable {
+            acts::record(&truth).await;
+        }
         let operator_token = tokens::issue(&app_url, TenantId::SYSTEM, None).await;
         let common = Common {
             home: home.path().to_path_buf(),
@@ -104,14 +113,15 @@ impl TestCluster {
             valkey_url: servers.valkey.url(),
             settings: settings.settings,
             operator_token: operator_token.clone(),
+            breakable: settings.breakable.then(|| (servers.postgres.port(), servers.valkey.port())),
         };
         let authority = CertificateAuthority::open(&home.path().join("certificates")).expect("an authority");
-        let nodes = (1..=settings.nodes).map(|number| {
+        let mut nodes = Vec::new();
+        for number in 1..=settings.nodes {
             let name = format!("node-{number}");
             let certificate = authority.node(&name).expect("a certificate");
-            Node::new(&name, &common, &certificate)
-        });
-        let nodes = nodes.collect();
+            nodes.push(Node::new(&name, &common, &certificate).await);
+        }
         let small_feed = OnceCell::new();
         let mut cluster =
             Self { nodes, servers, truth, small_feed, app_url, operator_token, home, _seat: seat };
@@ -180,6 +190,14 @@ impl TestCluster {
         for operator in running {
             eventually_ok(Duration::from_secs(60), &what, || whole_ring(operator.clone(), count)).await;
         }
+    }
+
+    /// Whether all nodes own all partitions as the ring wants; if not, what one of them says.
+    pub async fn whole(&self) -> Result<(), String> {
+        for node in &self.nodes {
+            whole_ring(node.operator(), self.nodes.len()).await?;
+        }
+        Ok(())
     }
 
     /// Whoever passes this place in any node waits there while the answer lives.

@@ -4,12 +4,16 @@
 //! of the rows, all read at one moment. Two more are about contents that no model has, and are queries. Those of
 //! [`ALWAYS`] hold at every moment, also in the middle of a fault; those of [`AT_REST`] once nothing is left to do.
 
+pub(crate) mod acts;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 pub use ::invariants::{ALWAYS, AT_REST};
-use ::invariants::{Answer, Invariant};
+use ::invariants::{Answer, Invariant, Read};
+use proto_api::job::v1::JobState;
 use uuid::Uuid;
 
 use self::load::Part;
@@ -42,17 +46,18 @@ const CONTENTS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What a tenant was told: the requests that were answered, each with its job.
+/// What a tenant was told: the requests that were answered, each with its job, and what it read of jobs.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     tenant: Uuid,
     answered: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    reads: Vec<Read>,
 }
 
 impl Ledger {
     /// An empty one.
     pub fn of(tenant: &Tenant) -> Self {
-        Self { tenant: tenant.id(), answered: BTreeMap::new() }
+        Self { tenant: tenant.id(), answered: BTreeMap::new(), reads: Vec::new() }
     }
 
     /// Notes an answer.
@@ -61,12 +66,25 @@ impl Ledger {
         self.answered.entry(id(request_id)).or_default().insert(id(job_id));
     }
 
+    /// Notes what was read of a job, by a call that began then and ends now.
+    pub fn read(&mut self, job_id: &str, called: Instant, state: JobState) {
+        let job = job_id.parse::<Uuid>().expect("an id").as_u128();
+        let saw = state.as_str_name().trim_start_matches("JOB_STATE_").to_lowercase();
+        self.reads.push(Read { job, called: micros(called), answered: micros(Instant::now()), saw });
+    }
+
+    /// How often a job was read.
+    pub fn reads(&self) -> usize {
+        self.reads.len()
+    }
+
     /// Notes what another one has.
     pub fn extend(&mut self, other: Self) {
         assert_eq!(self.tenant, other.tenant, "a ledger is about one tenant");
         for (request, jobs) in other.answered {
             self.answered.entry(request).or_default().extend(jobs);
         }
+        self.reads.extend(other.reads);
     }
 
     /// Every job that was ever answered.
@@ -92,14 +110,23 @@ impl Ledger {
     }
 }
 
-/// The violations now of what must hold at every moment, whatever clients were told.
-pub async fn violations(truth: &Truth) -> Vec<String> {
-    violations_beside(truth, Vec::new()).await
+/// Microseconds of the clients' clock, which begins when it is first asked for.
+fn micros(moment: Instant) -> i64 {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    let begin = *BEGIN.get_or_init(Instant::now);
+    let since = moment.checked_duration_since(begin).map(|after| after.as_micros().cast_signed());
+    let micros = since.unwrap_or_else(|| -begin.duration_since(moment).as_micros().cast_signed());
+    i64::try_from(micros).expect("a test does not last that long")
 }
 
-async fn violations_beside(truth: &Truth, answers: Vec<Answer>) -> Vec<String> {
+/// The violations now of what must hold at every moment, whatever clients were told.
+pub async fn violations(truth: &Truth) -> Vec<String> {
+    violations_beside(truth, Vec::new(), Vec::new()).await
+}
+
+async fn violations_beside(truth: &Truth, answers: Vec<Answer>, reads: Vec<Read>) -> Vec<String> {
     let mut rows = load::rows(truth, Part::All).await;
-    rows.answers = answers;
+    (rows.answers, rows.reads) = (answers, reads);
     let mut all = ::invariants::violations(&rows, &ALWAYS);
     for (name, sql) in CONTENTS {
         all.extend(truth.texts(sql).await.into_iter().map(|what| format!("{name}: {what}")));
@@ -127,7 +154,7 @@ pub async fn check_now(truth: &Truth) {
 /// With all violations, when there are any.
 pub async fn check_at_rest(truth: &Truth, ledger: &Ledger) {
     eventually(SOON, "nothing is left to do", || async { unrest(truth, &AT_REST).await.is_empty() }).await;
-    let violations = violations_beside(truth, ledger.answers()).await;
+    let violations = violations_beside(truth, ledger.answers(), ledger.reads.clone()).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }
 

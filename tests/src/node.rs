@@ -13,8 +13,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::cluster::Tenant;
+use crate::hold::{self, Hold};
+use crate::line::{Line, Lines};
 use crate::process::{Process, Start, tail};
-use crate::{Clients, eventually_ok, places, ports};
+use crate::{Clients, Clock, places, ports};
 
 /// What all nodes of a cluster are told alike.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub(crate) struct Common {
     pub(crate) settings: Vec<(String, String)>,
     /// The operators' token.
     pub(crate) operator_token: String,
+    /// Whether it can be cut off, and have its clock set: the ports of database and Valkey.
+    pub(crate) breakable: Option<(u16, u16)>,
 }
 
 /// A node: the place for a process, and mostly a process in it.
@@ -40,27 +44,39 @@ pub struct Node {
     operator_token: String,
     start: Start,
     process: Option<Process>,
+    lines: Option<Lines>,
+    clock: Option<Clock>,
 }
 
 impl Node {
     /// Writes its settings. It is not started yet.
-    pub(crate) fn new(name: &str, common: &Common, certificate: &NodeCertificate) -> Self {
+    pub(crate) async fn new(name: &str, common: &Common, certificate: &NodeCertificate) -> Self {
         let home = common.home.join(name);
         fs::create_dir_all(home.join("holds")).expect("a folder for the node");
         let api_port = ports::free();
         let config = home.join("node.toml");
-        fs::write(&config, settings(name, api_port, common, certificate))
+        let lines = match common.breakable {
+            Some(servers) => Some(Lines::to(servers).await),
+            None => None,
+        };
+        fs::write(&config, settings(name, api_port, common, certificate, lines.as_ref()))
             .expect("the settings can be written");
         let environment = [("FAILPOINTS", failpoints(&home)), ("RUST_BACKTRACE", "1".to_owned())];
+        let mut environment: Vec<_> = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let clock = common.breakable.and_then(|_| Clock::below(&home));
+        let clock = clock.map(|(clock, needs)| {
+            environment.extend(needs);
+            clock
+        });
         let start = Start {
             program: places::starling(),
             arguments: vec!["node".to_owned(), "--config".to_owned(), config.display().to_string()],
-            environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+            environment,
             user: None,
             log: home.join("node.log"),
         };
         let operator_token = common.operator_token.clone();
-        Self { name: name.to_owned(), api_port, home, operator_token, start, process: None }
+        Self { name: name.to_owned(), api_port, home, operator_token, start, process: None, lines, clock }
     }
 
     /// Its name in the ring.
@@ -143,6 +159,16 @@ impl Node {
         self.process.as_ref().expect("the node runs").pid()
     }
 
+    /// How it is connected, in a cluster that is breakable.
+    pub fn lines(&self) -> &Lines {
+        self.lines.as_ref().expect("the cluster is breakable")
+    }
+
+    /// Its wall clock, in a cluster that is breakable and where there is libfaketime.
+    pub fn clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process = None;
@@ -170,7 +196,12 @@ impl Node {
 
     /// Whoever passes this place in this node waits there while the answer lives.
     pub fn hold(&self, point: Point) -> Hold {
-        Hold::new(point, vec![(hold_file(&self.home, point), self.start.log.clone())])
+        Hold::new(point, vec![self.place(point)])
+    }
+
+    /// The file that holds whoever passes this place, and the log that tells of it.
+    pub(crate) fn place(&self, point: Point) -> (PathBuf, PathBuf) {
+        (hold::file(&self.home, point), self.start.log.clone())
     }
 
     /// What it logged so far.
@@ -184,66 +215,21 @@ impl Node {
     }
 }
 
-/// Holds a place in the code on one node or several; lets go when dropped.
-#[derive(Debug)]
-pub struct Hold {
-    point: Point,
-    /// The file that holds, the log that tells, and how often it had told before.
-    places: Vec<(PathBuf, PathBuf, usize)>,
-}
-
-impl Hold {
-    fn new(point: Point, places: Vec<(PathBuf, PathBuf)>) -> Self {
-        let place = |(file, log): (PathBuf, PathBuf)| {
-            let told = told(&log, &file);
-            fs::write(&file, "").expect("the hold can be written");
-            (file, log, told)
-        };
-        Self { point, places: places.into_iter().map(place).collect() }
-    }
-
-    /// Holds the same place on all of them.
-    pub(crate) fn on(nodes: &[Node], point: Point) -> Self {
-        let places = nodes.iter().map(|node| (hold_file(&node.home, point), node.start.log.clone()));
-        Self::new(point, places.collect())
-    }
-
-    /// Waits until somebody stands at the place; which of the nodes it is, as an index.
-    pub async fn reached(&self, within: Duration) -> usize {
-        eventually_ok(within, &format!("somebody is held at {:?}", self.point), || async {
-            self.places.iter().position(|(file, log, before)| told(log, file) > *before).ok_or("nobody")
-        })
-        .await
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        for (file, ..) in &self.places {
-            let _ = fs::remove_file(file);
-        }
-    }
-}
-
-/// How often the log tells that somebody was held by this file.
-fn told(log: &Path, file: &Path) -> usize {
-    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
-    let file = file.display().to_string();
-    text.lines().filter(|line| line.contains("held at a failpoint") && line.contains(&file)).count()
-}
-
-fn hold_file(home: &Path, point: Point) -> PathBuf {
-    home.join("holds").join(point.as_str())
-}
-
 /// Every failpoint is armed from the start; a file makes it hold.
 fn failpoints(home: &Path) -> String {
     let armed =
-        Point::ALL.map(|point| format!("{}=return({})", point.as_str(), hold_file(home, point).display()));
+        Point::ALL.map(|point| format!("{}=return({})", point.as_str(), hold::file(home, point).display()));
     armed.join(";")
 }
 
-fn settings(name: &str, api_port: u16, common: &Common, certificate: &NodeCertificate) -> String {
+fn settings(
+    name: &str,
+    api_port: u16,
+    common: &Common,
+    certificate: &NodeCertificate,
+    lines: Option<&Lines>,
+) -> String {
+    let listen = lines.map_or_else(ports::free, |lines| lines.listen);
     let mut all = vec![
         ("node.name", name.to_owned()),
         ("api.listen", format!("127.0.0.1:{api_port}")),
@@ -252,7 +238,7 @@ fn settings(name: &str, api_port: u16, common: &Common, certificate: &NodeCertif
         ("valkey.url", common.valkey_url.clone()),
         ("objects.url", format!("file://{}", common.home.join("objects").display())),
         ("cluster.id", "under-test".to_owned()),
-        ("cluster.listen", format!("127.0.0.1:{}", ports::free())),
+        ("cluster.listen", format!("127.0.0.1:{listen}")),
         ("cluster.tls-authority", certificate.authority.display().to_string()),
         ("cluster.tls-certificate", certificate.certificate.display().to_string()),
         ("cluster.tls-key", certificate.key.display().to_string()),
@@ -261,6 +247,15 @@ fn settings(name: &str, api_port: u16, common: &Common, certificate: &NodeCertif
         ("log.level", "info".to_owned()),
         ("log.format", "json".to_owned()),
     ];
+    if let (Some(lines), Some((database, valkey))) = (lines, common.breakable) {
+        let through = |url: &str, port: u16, line: &Line| {
+            url.replace(&format!(":{port}"), &format!(":{}", line.port()))
+        };
+        all.retain(|(key, _)| !matches!(*key, "database.url" | "valkey.url"));
+        all.push(("database.url", through(&common.database_url, database, &lines.database)));
+        all.push(("valkey.url", through(&common.valkey_url, valkey, &lines.valkey)));
+        all.push(("cluster.advertise", format!("127.0.0.1:{}", lines.peers.port())));
+    }
     for (key, value) in &common.settings {
         all.retain(|(known, _)| known != key);
         all.push((key, value.clone()));

@@ -24,7 +24,8 @@ const SETTINGS: [&str; 7] = [
     "log_line_prefix=%m %a %p ",
     "log_min_messages=warning",
 ];
-const FOR_TESTS: [&str; 3] = ["fsync=off", "full_page_writes=off", "shared_buffers=64MB"];
+const FOR_TESTS: [&str; 4] =
+    ["fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_wal_size=256MB"];
 const FOR_MEASUREMENTS: [&str; 4] =
     ["fsync=on", "full_page_writes=on", "shared_buffers=2GB", "max_wal_size=8GB"];
 
@@ -59,6 +60,11 @@ impl Postgres {
         postgres
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address for this role and database.
     pub fn url(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
@@ -77,10 +83,15 @@ impl Postgres {
     /// Starts it again on the same data, and waits until it has recovered.
     pub async fn restart(&mut self) {
         self.kill();
-        // While a backend of the killed one still lives, the new one refuses to start; so try again.
+        self.serves().await;
+    }
+
+    /// Starts it if it has ended, and waits until it answers.
+    pub async fn serves(&mut self) {
+        // While a backend of a killed one still lives, the new one refuses to start; so try again.
         let url = self.owner_url("postgres");
         let start = self.start.clone();
-        let process = std::sync::Mutex::new(None::<Process>);
+        let process = std::sync::Mutex::new(self.process.take());
         eventually(Duration::from_secs(40), "PostgreSQL answers", || {
             start_unless_running(&mut process.lock().expect("nobody panics in here"), &start);
             let url = url.clone();
@@ -115,7 +126,8 @@ async fn answers(url: &str) -> bool {
 /// `initdb`, as the user that will run the server.
 fn make_data_folder(home: &Path, user: Option<&'static str>) -> PathBuf {
     let data = home.join("postgres");
-    std::fs::create_dir(&data).expect("a folder for the database");
+    // A disk may be mounted there already.
+    std::fs::create_dir_all(&data).expect("a folder for the database");
     std::fs::set_permissions(home, Permissions::from_mode(0o755)).expect("the folder is ours");
     if let Some(user) = user {
         run(Command::new("chown").arg(user).arg(&data));

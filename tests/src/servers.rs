@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Postgres, Valkey};
+use crate::{Disk, Postgres, Valkey};
 
 /// A PostgreSQL and a Valkey of one's own.
 #[derive(Debug)]
@@ -11,6 +11,25 @@ pub struct Servers {
     pub postgres: Postgres,
     /// What carries the bells.
     pub valkey: Valkey,
+    /// Disks that can be full, where there are any.
+    pub disks: Option<Disks>,
+}
+
+/// Disks of their own.
+#[derive(Debug)]
+pub struct Disks {
+    /// The database's.
+    pub data: Disk,
+    /// The object store's.
+    pub objects: Disk,
+}
+
+impl Disks {
+    /// Small ones; `None` where nobody may mount them. The database keeps some hundred megabytes of log.
+    pub(crate) fn below(home: &Path) -> Option<Self> {
+        let (data, objects) = (Disk::at(&home.join("postgres"), 700)?, Disk::at(&home.join("objects"), 100)?);
+        Some(Self { data, objects })
+    }
 }
 
 impl Servers {
@@ -18,7 +37,7 @@ impl Servers {
     pub async fn start(home: &Path, durable: bool) -> Self {
         let (postgres, valkey) =
             tokio::join!(Postgres::start(home, durable), Valkey::start(home.to_path_buf()));
-        Self { postgres, valkey }
+        Self { postgres, valkey, disks: None }
     }
 }
 

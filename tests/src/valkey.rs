@@ -38,6 +38,11 @@ impl Valkey {
         valkey
     }
 
+    /// The port of it.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)

@@ -79,7 +79,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     drop(known);
     let settings = [("log.level", "warn"), ("cluster.timing", "usual"), ("database.connections-max", "16")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let cluster = TestCluster::start(Settings { nodes: arguments.nodes, settings, durable: true }).await;
+    let cluster = TestCluster::start(Settings {
+        nodes: arguments.nodes,
+        settings,
+        durable: true,
+        ..Settings::default()
+    })
+    .await;
     let mut tenants = Vec::new();
     for number in 0..TENANTS {
         tenants.push(cluster.tenant(&format!("fleet-{number}")).await);

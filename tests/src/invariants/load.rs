@@ -1,7 +1,7 @@
 //! The rows that the invariants are asked of, read at one moment.
 
 use ::invariants::{
-    Bell, Change, DeadLetter, Event, Image, Job, Load, Node, Partition, Rows, RunImage, Verdict, Work,
+    Act, Bell, Change, DeadLetter, Event, Image, Job, Load, Node, Partition, Rows, RunImage, Verdict, Work,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -153,8 +153,12 @@ async fn said(session: &mut PgConnection, rows: &mut Rows) {
 async fn owned(session: &mut PgConnection, rows: &mut Rows) {
     rows.nodes = read(
         session,
-        "select gen, (extract(epoch from ended_at) * 1000000)::bigint as ended from cluster.node",
-        |row| Node { generation: row.get("gen"), ended: row.get("ended") },
+        "select gen, application_name, (extract(epoch from ended_at) * 1000000)::bigint as ended from cluster.node",
+        |row| Node {
+            generation: row.get("gen"),
+            name: row.get("application_name"),
+            ended: row.get("ended"),
+        },
     )
     .await;
     let number = |row: &PgRow| u16::try_from(row.get::<i32, _>("partition")).expect("below 1024");
@@ -173,6 +177,12 @@ async fn owned(session: &mut PgConnection, rows: &mut Rows) {
             to: row.get("to_gen"),
             at: row.get("at"),
         },
+    )
+    .await;
+    rows.acts = read(
+        session,
+        "select partition, epoch, who, (extract(epoch from at) * 1000000)::bigint as at from public.act",
+        |row| Act { partition: number(row), epoch: row.get("epoch"), by: row.get("who"), at: row.get("at") },
     )
     .await;
 }

@@ -14,6 +14,9 @@ const HEALTHY: &str = "
     update cluster.node set ended_at = clock_timestamp() where gen = 1;
     insert into cluster.partition_log (partition, epoch, to_gen, why) values (7, 2, 2, 'claim');
 
+    insert into public.act select 7, epoch, application_name, clock_timestamp()
+    from cluster.partition_log join cluster.node on gen = to_gen where epoch = 2;
+
     insert into authority.tenant (tenant_id, name, weight, max_queued, max_inflight, rate_per_s, burst)
     values ('00000000-0000-0000-0000-00000000000a', 'a', 1, 10, 10, 10, 10);
     insert into orchestrator.tenant_load (tenant_id) values ('00000000-0000-0000-0000-00000000000a');
@@ -46,7 +49,7 @@ const HEALTHY: &str = "
                  (4, 'evaluating', 'done', 1)) e(seq, stage, state, attempt);";
 
 /// For each invariant, by the beginning of its name, what breaks it.
-const PLANTED: [(&str, &str); 19] = [
+const PLANTED: [(&str, &str); 20] = [
     ("a job that ended", "update orchestrator.job_event set state = 'evaluating' where seq = 4"),
     ("the events of a job", "update orchestrator.job_event set seq = 9 where seq = 4"),
     (
@@ -74,6 +77,7 @@ const PLANTED: [(&str, &str); 19] = [
     ("the counters of a tenant", "update orchestrator.tenant_load set inflight = 1"),
     ("a partition's epochs", "update cluster.partition set epoch = 3 where partition = 7"),
     ("no partition has two owners", "update cluster.node set ended_at = clock_timestamp() where gen = 1"),
+    ("an effect is done by", "update public.act set who = 'one'"),
     (
         "no tenant's results",
         "update scanner.sbom set document = 'canary-of-0000000000000000000000000000000b'",
@@ -98,8 +102,9 @@ const PLANTED: [(&str, &str); 19] = [
 ];
 
 /// What the schema itself does not let anybody plant, or what is not kept in rows.
-const UNPLANTED: [&str; 4] = [
+const UNPLANTED: [&str; 5] = [
     "an effect with an old epoch",
+    "what clients read",
     "a job that a client was told of",
     "a request makes exactly one job",
     "a run chooses an image once",
@@ -113,6 +118,7 @@ async fn each_invariant_sees_what_breaks_it_and_none_complains_of_health() {
     server.run("create database healthy").await;
     store::Store::migrate(&postgres.owner_url("healthy")).await.unwrap();
     let healthy = Truth::new(postgres.owner_url("healthy"));
+    acts::prepare(&healthy).await;
     healthy.run(HEALTHY).await;
 
     assert_eq!(all_violations(&healthy).await, [""; 0]);
