@@ -15,6 +15,7 @@ mod leaving;
 mod load;
 mod lost_bells;
 mod lost_database;
+mod nemesis;
 mod scheduler;
 mod zombies;
 
