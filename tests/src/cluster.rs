@@ -33,7 +33,8 @@ pub struct Settings {
     pub settings: Vec<(String, String)>,
     /// For measurements: PostgreSQL has room, and a commit waits for the disk.
     pub durable: bool,
-    /// Nodes can be cut off and have their clocks set, and disks can be full, as far as the machine allows.
+    /// Nodes can be cut off and have their clocks set, and disks can be full, as far as the machine allows. And each
+    /// effect is noted, with who did it.
     pub breakable: bool,
 }
 
@@ -103,7 +104,7 @@ impl TestCluster {
         Truth::new(servers.postgres.owner_url("postgres")).run(&format!("create database {DATABASE}")).await;
         Store::migrate(&owner_url).await.expect("the schema can be made");
         acts::prepare(&truth).await;
-        if !settings.durable {
+        if settings.breakable {
             acts::record(&truth).await;
         }
         let operator_token = tokens::issue(&app_url, TenantId::SYSTEM, None).await;
