@@ -20,15 +20,19 @@ with changes as (
     where s.snapshot_id > $1 and s.snapshot_id <= $2 and s.feed_id >= $4 and ($3::text is null or s.feed_id = $3)
 ),
 folded as (
-    select feed_id, advisory_id, min(revision) as first, max(revision) as last, count(*) as changes,
-           max(snapshot_id) as snapshot_id
-    from changes group by feed_id, advisory_id order by feed_id, advisory_id limit $6
+    select c.feed_id, c.advisory_id, c.revision as last, c.kind, c.parts,
+           min(c.revision) over whole as first, count(*) over whole as changes, max(c.snapshot_id) over whole as newest,
+           first_value(c.kind) over rising as first_kind, first_value(c.parts) over rising as first_parts,
+           row_number() over (partition by c.feed_id, c.advisory_id order by c.revision desc) as from_last
+    from changes c
+    window whole as (partition by c.feed_id, c.advisory_id),
+           rising as (partition by c.feed_id, c.advisory_id order by c.revision)
 )
-select f.feed_id as "feed_id!", f.advisory_id as "advisory_id!", f.first as "first!", f.last as "last!",
-       f.changes as "changes!", f.snapshot_id as "snapshot_id!", l.kind as "kind!", l.parts as "parts!",
+select feed_id as "feed_id!", advisory_id as "advisory_id!", first as "first!", last as "last!", changes as "changes!",
+       newest as "snapshot_id!", kind as "kind!", parts as "parts!",
        -- Not when it is new, nor when it comes back after it was not listed.
-       (b.kind <> 'added' and (b.kind <> 'restored' or b.parts <> '{}')) as "was_listed!"
-from folded f
-join changes b on b.feed_id = f.feed_id and b.advisory_id = f.advisory_id and b.revision = f.first
-join changes l on l.feed_id = f.feed_id and l.advisory_id = f.advisory_id and l.revision = f.last
-order by f.feed_id, f.advisory_id
+       (first_kind <> 'added' and (first_kind <> 'restored' or first_parts <> '{}')) as "was_listed!"
+from folded
+where from_last = 1
+order by feed_id, advisory_id
+limit $6
