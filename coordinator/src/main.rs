@@ -6,6 +6,11 @@ use std::time::Duration;
 use coordinator::config::Environment;
 use coordinator::{cli, install_tls_provider};
 
+/// A node makes and drops documents of all sizes on all its threads: with the system's allocator a sixth of its time goes
+/// into tidying up (docs/benchmarks.md, a fleet).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     install_tls_provider();
     // Tests hold and break the node at the places that FAILPOINTS names.
