@@ -153,9 +153,12 @@ struct Call {
 }
 
 impl Effect {
-    /// Whether a job waits for it.
-    pub const fn is_attended(&self) -> bool {
-        !matches!(self, Self::SaveEvaluation(evaluation) if evaluation.jobs.is_empty())
+    /// The image that it is about, where no job waits for it.
+    pub fn unattended_image(&self) -> Option<&ImageDigest> {
+        match self {
+            Self::SaveEvaluation(evaluation) if evaluation.jobs.is_empty() => Some(&evaluation.image),
+            _ => None,
+        }
     }
 
     fn lock_order(&self) -> (TenantId, bool, Option<&ImageDigest>) {
@@ -164,7 +167,7 @@ impl Effect {
             Self::Dispatch { tenant, image, .. } | Self::SkipExtraction { tenant, image, .. } => {
                 (*tenant, false, Some(image))
             }
-            Self::SaveEvaluation(e) => (e.tenant, !self.is_attended(), Some(&e.image)),
+            Self::SaveEvaluation(e) => (e.tenant, self.unattended_image().is_some(), Some(&e.image)),
         }
     }
 
@@ -261,8 +264,7 @@ fn verdict(version: Option<i32>, changed: Option<bool>) -> Result<Option<SavedVe
 }
 
 fn body(e: &Evaluation) -> Value {
-    let findings = e.findings.findings();
-    let shown = || findings.iter().filter(|finding| !is_suppressed(finding));
+    let shown = || e.findings.findings().filter(|finding| !is_suppressed(finding));
     let count = |severity: Severity| shown().filter(|f| f.severity == severity).count();
     // Where the verdict before has the same findings, it lends its own.
     let is_same = e.before.findings_digest.as_ref() == Some(e.findings.digest());
@@ -277,7 +279,7 @@ fn body(e: &Evaluation) -> Value {
         "gaps": gaps::rows(&e.gaps),
         "findings_digest": e.findings.digest().as_str(),
         "counts": Severity::ALL.map(count),
-        "suppressed": findings.len() - shown().count(),
+        "suppressed": e.findings.findings().len() - shown().count(),
         "before": e.before.version,
         "kept": kept,
         "facts": new,
