@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use evaluation::{Evaluation, Index};
+use evaluation::{Index, Matched};
 use model::{ImageDigest, Sbom, TenantId};
 use tokio::sync::AcquireError;
 
@@ -37,7 +37,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub(crate) struct Evaluated {
     /// Findings with the words on them, and how far they can be trusted.
-    pub(crate) evaluation: Evaluation,
+    pub(crate) matched: Matched,
     /// What was heard; nothing where there is no VEX.
     pub(crate) testimony: Option<Testimony>,
 }
@@ -73,46 +73,63 @@ impl Evaluator {
         look: impl FnOnce(&Sbom, &Index) -> T + Send + 'static,
     ) -> Result<Result<T, Unevaluable>, AcquireError> {
         let _place = self.places.take(attended).await?;
-        let thinking = move || Ok(look(&read(&sbom)?, &against.index));
+        let thinking = move || Ok(look(&read(&sbom)?, against.known.index()));
         Ok(think(thinking).await)
     }
 
-    /// Evaluates a stored SBOM against a snapshot, and makes of the result what the caller needs. `attended`: whether
+    /// Evaluates a stored SBOM against a snapshot, with what is known there of package versions. `attended`: whether
     /// somebody waits for it. `Err` on the inside when the SBOM can never be evaluated.
-    pub(crate) async fn evaluate<T: Send + 'static>(
+    pub(crate) async fn evaluate(
         &self,
         asked: Asked,
         against: Arc<IndexedSnapshot>,
         attended: bool,
-        then: impl FnOnce(Evaluated) -> T + Send + 'static,
-    ) -> Result<Result<T, Unevaluable>, EvaluatorError> {
+    ) -> Result<Result<Evaluated, Unevaluable>, EvaluatorError> {
+        self.evaluate_by(|sbom, against| against.known.evaluate(sbom), asked, against, attended).await
+    }
+
+    /// As [`Self::evaluate`], and everything is matched anew: to hold what was kept against it.
+    pub(crate) async fn evaluate_anew(
+        &self,
+        asked: Asked,
+        against: Arc<IndexedSnapshot>,
+        attended: bool,
+    ) -> Result<Result<Evaluated, Unevaluable>, EvaluatorError> {
+        let anew =
+            |sbom: &Sbom, against: &IndexedSnapshot| evaluation::evaluate(sbom, against.known.index()).into();
+        self.evaluate_by(anew, asked, against, attended).await
+    }
+
+    async fn evaluate_by(
+        &self,
+        evaluate: fn(&Sbom, &IndexedSnapshot) -> Matched,
+        asked: Asked,
+        against: Arc<IndexedSnapshot>,
+        attended: bool,
+    ) -> Result<Result<Evaluated, Unevaluable>, EvaluatorError> {
         let Asked { tenant, image, revision, sbom } = asked;
         let _place = self.places.take(attended).await?;
         let about = About { tenant, image, revision, snapshot: against.id };
-        if !self.vex.is_any(about.tenant, about.snapshot).await? {
-            let thinking = move || {
-                let (_, evaluation) = matched(&sbom, &against)?;
-                Ok(then(Evaluated { evaluation, testimony: None }))
-            };
-            return Ok(think(thinking).await);
-        }
-        let (sbom, mut evaluation) = match think(move || matched(&sbom, &against)).await {
-            Ok(matched) => matched,
+        let thinking = move || {
+            let sbom = read(&sbom)?;
+            let matched = evaluate(&sbom, &against);
+            Ok((sbom, matched))
+        };
+        let (sbom, matched) = match think(thinking).await {
+            Ok(done) => done,
             Err(error) => return Ok(Err(error)),
         };
-        let testimony = self.vex.about(&about, &names_of(&evaluation.findings)).await?;
+        if !self.vex.is_any(about.tenant, about.snapshot).await? {
+            return Ok(Ok(Evaluated { matched, testimony: None }));
+        }
+        let testimony = self.vex.about(&about, &names_of(matched.findings.findings())).await?;
         let thinking = move || {
-            testimony.tell(&sbom, &mut evaluation.findings);
-            Ok(then(Evaluated { evaluation, testimony: Some(testimony) }))
+            let Matched { findings, coverage, gaps } = matched;
+            let findings = testimony.tell(&sbom, findings);
+            Ok(Evaluated { matched: Matched { findings, coverage, gaps }, testimony: Some(testimony) })
         };
         Ok(think(thinking).await)
     }
-}
-
-fn matched(document: &[u8], against: &IndexedSnapshot) -> Result<(Sbom, Evaluation), Unevaluable> {
-    let sbom = read(document)?;
-    let evaluation = evaluation::evaluate(&sbom, &against.index);
-    Ok((sbom, evaluation))
 }
 
 fn read(document: &[u8]) -> Result<Sbom, Unevaluable> {

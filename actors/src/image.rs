@@ -10,9 +10,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::evaluation::{Apart, Basis, Cause, Change, Grounds, HeardDocument, Written};
+use ::evaluation::{Apart, Basis, Cause, Change, Grounds, HeardDocument, Written, WrittenFinding};
 use cluster::{EntityContext, EntityFactory};
-use model::{Coverage, Finding, Gap, ImageDigest, JobId, Severity, SnapshotId, TenantId};
+use model::{Finding, ImageDigest, JobId, Severity, SnapshotId, TenantId};
 use store::effects::{Applied, Effect, Evaluation};
 use store::evaluations::{Before, FactId, Inputs, Last};
 use store::images::Behind;
@@ -71,26 +71,6 @@ fn name_oldest(behind: &Behind) {
         let span = tracing::Span::current();
         span.record("job.id", tracing::field::display(oldest.job));
         span.record("trace_id", oldest.trace.map(tracing::field::display));
-    }
-}
-
-/// What was found, on its way to the store.
-struct Found {
-    findings: Written,
-    coverage: Coverage,
-    gaps: Vec<Gap>,
-    /// What was heard of VEX, where there is any.
-    testimony: Option<Testimony>,
-}
-
-impl Found {
-    fn of(Evaluated { evaluation, testimony }: Evaluated) -> Self {
-        Self {
-            findings: Written::of(evaluation.findings),
-            coverage: evaluation.coverage,
-            gaps: evaluation::coverage::told(evaluation.gaps),
-            testimony,
-        }
     }
 }
 
@@ -164,9 +144,9 @@ impl Image {
         let newest = self.indexes.from(inputs.latest).await?;
         let (tenant, image) = (self.tenant, self.image.clone());
         let asked = Asked { tenant, image, revision: inputs.revision, sbom: inputs.sbom };
-        let found = self.evaluator.evaluate(asked, newest.clone(), !jobs.is_empty(), Found::of).await?;
-        let found = match found {
-            Ok(found) => found,
+        let evaluated = self.evaluator.evaluate(asked, newest.clone(), !jobs.is_empty()).await?;
+        let Evaluated { matched: found, testimony } = match evaluated {
+            Ok(evaluated) => evaluated,
             Err(error) => {
                 return self.give_up(inputs.revision, jobs, error.to_string()).await.map(|()| false);
             }
@@ -178,9 +158,9 @@ impl Image {
             gaps: Some(found.gaps.clone()),
             findings: found.findings.digest().clone(),
         };
-        let Succession { before, cause, changes } = self.follow(inputs.last, &basis, &found).await?;
+        let Succession { before, cause, changes } = self.follow(inputs.last, &basis, &found.findings, testimony.as_ref()).await?;
         failpoint::hit(Point::ImageBeforeSave).await;
-        let severities: Vec<_> = found.findings.findings().iter().map(|finding| finding.severity).collect();
+        let severities: Vec<_> = found.findings.findings().map(|finding| finding.severity).collect();
         let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
         let evaluation = Evaluation {
             tenant: self.tenant,
@@ -215,7 +195,13 @@ impl Image {
     }
 
     /// What the verdict of these findings says of the last one.
-    async fn follow(&self, last: Option<Last>, now: &Basis, found: &Found) -> Result<Succession, Trouble> {
+    async fn follow(
+        &self,
+        last: Option<Last>,
+        now: &Basis,
+        found: &Written,
+        testimony: Option<&Testimony>,
+    ) -> Result<Succession, Trouble> {
         let Some(last) = last else {
             return Ok(Succession {
                 before: Before::default(),
@@ -239,22 +225,22 @@ impl Image {
         let findings_digest = Some(last.basis.findings.clone());
         let findings = self.before(&facts, found).await?;
         let before = Before { version: last.version, findings_digest, findings };
-        let difference = Difference::of(&before, &found.findings);
+        let difference = Difference::of(&before, found);
         let (old, new) = (last.basis.snapshot, now.snapshot);
         let revised = self.facts.revised(self.tenant, &difference.advisories(), old, new).await?;
         let changes = difference.changes(store::revised::gone(&revised));
         let grounds = Grounds {
             apart: difference.apart(),
             advisories: revised.iter().map(|revised| revised.advisory.clone()).collect(),
-            documents: self.documents(&difference, old, found.testimony.as_ref()).await?,
+            documents: self.documents(&difference, old, testimony).await?,
         };
         Ok(Succession { before, cause: Cause::of(Some(&last.basis), now, grounds), changes })
     }
 
     /// What the last verdict found: those that are no more by what they say, the others by their digests.
-    async fn before(&self, facts: &[FactId], now: &Found) -> Result<Vec<store::evaluations::Found>, Trouble> {
+    async fn before(&self, facts: &[FactId], now: &Written) -> Result<Vec<store::evaluations::Found>, Trouble> {
         let digests = self.facts.digests(self.tenant, facts).await?;
-        let found: HashSet<&[u8; 32]> = now.findings.digests().iter().collect();
+        let found: HashSet<&[u8; 32]> = now.iter().map(WrittenFinding::digest).collect();
         let gone = facts.iter().zip(&digests).filter(|(_, digest)| !found.contains(digest));
         let gone: Vec<FactId> = gone.map(|(id, _)| *id).collect();
         let mut read = HashMap::new();

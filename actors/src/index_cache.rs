@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use advisory::Limits;
-use evaluation::Index;
+use evaluation::Known;
 use model::SnapshotId;
 use store::Store;
 use tokio::sync::Mutex;
@@ -28,8 +28,8 @@ const OLDER: usize = 4;
 pub struct IndexedSnapshot {
     /// Which snapshot.
     pub id: SnapshotId,
-    /// Everything listed in it.
-    pub index: Index,
+    /// Everything listed in it, and what is known by it.
+    pub known: Known,
 }
 
 /// Why there is no index.
@@ -122,7 +122,7 @@ impl IndexCache {
         let made = self.make(id).await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         {
-            metrics::gauge!(INDEX_ADVISORIES).set(made.index.advisories() as f64);
+            metrics::gauge!(INDEX_ADVISORIES).set(made.known.index().advisories() as f64);
             metrics::gauge!(INDEX_SNAPSHOT).set(made.id.0 as f64);
         }
         self.write(|held| held.newest = Some(made.clone()));
@@ -153,7 +153,7 @@ impl IndexCache {
         let (advisories, took) = (index.advisories(), started.elapsed());
         tracing::info!(snapshot = id.0, advisories, of = way, duration_ms = took.as_millis(), "index built");
         metrics::histogram!(INDEX_BUILD, "of" => way).record(took);
-        Ok(Arc::new(IndexedSnapshot { id, index }))
+        Ok(Arc::new(IndexedSnapshot { id, known: Known::new(index) }))
     }
 
     fn read<T>(&self, look: impl FnOnce(&Held) -> T) -> T {

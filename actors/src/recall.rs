@@ -4,7 +4,7 @@ use evaluation::{Explanation, Index};
 use model::{Digest, Sbom, SnapshotId};
 
 use crate::Deps;
-use crate::evaluator::{Asked, Evaluated, Evaluator, EvaluatorError};
+use crate::evaluator::{Asked, Evaluator, EvaluatorError};
 use crate::index_cache::{IndexCache, IndexError};
 use crate::vex_hearing::HearingError;
 
@@ -44,13 +44,13 @@ impl Recall {
     /// When what was known then cannot be had now.
     pub async fn findings_digest(&self, asked: Asked, snapshot: SnapshotId) -> Result<Digest, RecallError> {
         let then = self.indexes.at(snapshot).await?;
-        let digest = |found: Evaluated| evaluation::findings_digest(&found.evaluation.findings);
-        let found = self.evaluator.evaluate(asked, then, true, digest).await;
+        let found = self.evaluator.evaluate_anew(asked, then, true).await;
         let found = found.map_err(|error| match error {
             EvaluatorError::Leaving(_) => RecallError::Leaving,
             EvaluatorError::Hearing(error) => error.into(),
         })?;
-        found.map_err(|error| RecallError::Sbom(error.to_string()))
+        let found = found.map_err(|error| RecallError::Sbom(error.to_string()))?;
+        Ok(found.matched.findings.digest().clone())
     }
 
     /// Why a vulnerability holds for these components by this snapshot, or why it does not.

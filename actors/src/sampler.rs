@@ -10,7 +10,7 @@ use store::Store;
 use store::impact::Found;
 
 use crate::Deps;
-use crate::evaluator::{Asked, Evaluated, Evaluator};
+use crate::evaluator::{Asked, Evaluator};
 use crate::index_cache::IndexCache;
 use crate::metrics::{DELTA_DIFFERENCES, DELTA_SAMPLED};
 use crate::places::Unevaluable;
@@ -63,17 +63,16 @@ impl Sampler {
             let kept = store::impact::kept(&mut tx, &found.image, snapshot).await?;
             tx.commit().await?;
             let Some((kept, sbom)) = kept else { continue };
-            let compare = |full: Evaluated| impact::compare(kept, &full.evaluation);
             // It is the word on all revisions there are.
             let (tenant, image, revision) = (found.tenant, found.image.clone(), i64::MAX);
             let asked = Asked { tenant, image, revision, sbom };
             // One that cannot be read has no verdict that could be wrong.
-            let compared = match self.evaluator.evaluate(asked, full.clone(), false, compare).await? {
+            let matched = match self.evaluator.evaluate_anew(asked, full.clone(), false).await? {
                 Err(Unevaluable::Unreadable(_)) => continue,
-                compared => compared?,
+                evaluated => evaluated?.matched,
             };
             sampled.compared += 1;
-            if let Err(difference) = compared {
+            if let Err(difference) = impact::compare(kept, matched) {
                 tell(&found, snapshot, &difference);
                 sampled.differing.push((found, *difference));
             }

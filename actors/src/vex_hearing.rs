@@ -10,6 +10,7 @@ mod known;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use evaluation::Written;
 use model::{Digest, Finding, ImageDigest, Sbom, SnapshotId, TenantId, VexWord};
 use store::Store;
 use store::vex::{Source, SourceOrigin};
@@ -239,15 +240,14 @@ impl Testimony {
     }
 
     /// Sets the word on each finding. Takes a while: for a blocking thread.
-    pub fn tell(&self, sbom: &Sbom, findings: &mut [Finding]) {
+    pub fn tell(&self, sbom: &Sbom, findings: Written) -> Written {
         if self.is_empty() {
-            return;
+            return findings;
         }
-        let words = vex::words(findings, &self.subject(sbom), &self.evidence(), &self.directory);
-        for (finding, word) in findings.iter_mut().zip(words) {
-            finding.vex = word;
-        }
-        count(findings.iter().filter_map(|finding| finding.vex.as_ref()));
+        let all: Vec<Finding> = findings.findings().cloned().collect();
+        let words = vex::words(&all, &self.subject(sbom), &self.evidence(), &self.directory);
+        count(words.iter().flatten());
+        findings.told(words)
     }
 
     /// What becomes of each statement, and the words. `as_of` is for telling what is stale.

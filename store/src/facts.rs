@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use evaluation::Written;
+use evaluation::{Written, WrittenFinding};
 use model::{Finding, FixState, VexWord};
 use serde_json::{Value, json};
 
@@ -16,20 +16,20 @@ pub(crate) fn placed(written: &Written, before: &Before) -> (Vec<i32>, Vec<Value
     let places: HashMap<&[u8; 32], i32> =
         before.findings.iter().map(|found| &found.digest).zip(0..).collect();
     let mut new = Vec::new();
-    let documents = written.findings().iter().zip(written.documents());
-    let kept = documents.zip(written.digests()).map(|((finding, document), digest)| {
-        places.get(digest).copied().unwrap_or_else(|| {
-            new.push(row(finding, document));
+    let kept = written.iter().map(|written| {
+        places.get(written.digest()).copied().unwrap_or_else(|| {
+            new.push(row(written));
             -i32::try_from(new.len()).unwrap_or(i32::MAX)
         })
     });
     (kept.collect(), new)
 }
 
-fn row(finding: &Finding, document: &[u8]) -> Value {
+fn row(written: &WrittenFinding) -> Value {
+    let finding = written.finding();
     json!({
         // Canonical JSON escapes what PostgreSQL's text does not hold.
-        "document": std::str::from_utf8(document).expect("JSON is UTF-8"),
+        "document": std::str::from_utf8(written.document()).expect("JSON is UTF-8"),
         "vulnerability": text(&finding.vulnerability),
         "aliases": finding.aliases.iter().map(|alias| text(alias)).collect::<Vec<_>>(),
         "package": text(&finding.package),

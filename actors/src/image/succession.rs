@@ -46,9 +46,9 @@ impl Difference {
                 difference.old.push(place, finding);
             }
         }
-        for (place, (finding, digest)) in now.findings().iter().zip(now.digests()).enumerate() {
-            if !known.contains(digest) {
-                difference.new.push(place, finding);
+        for (place, written) in now.iter().enumerate() {
+            if !known.contains(written.digest()) {
+                difference.new.push(place, written.finding());
             }
         }
         difference
@@ -133,6 +133,7 @@ pub(super) fn in_short(changes: &[Change]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use evaluation::WrittenFinding;
     use model::{FixState, Purl, Severity};
     use store::evaluations::Found;
 
@@ -166,8 +167,8 @@ mod tests {
         let now = Written::of(now);
         let old = [finding("A", Severity::Low), finding("B", Severity::Low), finding("C", Severity::High)];
         let found = |finding: &Finding| {
-            let digest = Written::of(vec![finding.clone()]).digests()[0];
-            let kept = now.digests().contains(&digest);
+            let digest = *WrittenFinding::of(finding.clone()).digest();
+            let kept = now.iter().any(|written| *written.digest() == digest);
             Found { digest, finding: (!kept).then(|| finding.clone()) }
         };
         let before = Before { version: 1, findings_digest: None, findings: old.iter().map(found).collect() };

@@ -68,7 +68,7 @@ impl Builder {
         let mut tx = self.store.fleet().await?;
         let differ = observations::changed_at_most(&mut tx, held.id, id).await?;
         tx.commit().await?;
-        if differ > ALWAYS_FEW && differ > held.index.advisories() as u64 / FEW {
+        if differ > ALWAYS_FEW && differ > held.known.index().advisories() as u64 / FEW {
             return Ok(None);
         }
         let formats = self.formats().await?;
@@ -84,7 +84,7 @@ impl Builder {
         metrics::counter!(INDEX_CHANGES).increment(changes.len() as u64);
         let (held, limits) = (held.clone(), self.limits.clone());
         let thinking = tokio::task::spawn_blocking(move || {
-            held.index.apply(changes.into_iter().map(|changed| {
+            held.known.index().apply(changes.into_iter().map(|changed| {
                 let observations::Changed { feed, advisory_id: id, document } = changed;
                 let now = document.and_then(|document| parse(&feed, &id, &document, &formats, &limits));
                 Changed { feed, id, now }

@@ -7,6 +7,7 @@
 //! A new field of a finding is one line in [`FindingDoc`] and one in each of the two conversions.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use model::{
     AdvisoryMatch, Digest, Finding, FixState, Justification, NoFix, Notice, Purl, Severity, VexStatus,
@@ -73,39 +74,77 @@ pub enum NoFinding {
     },
 }
 
+/// A finding and its document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFinding {
+    finding: Finding,
+    document: Vec<u8>,
+    digest: [u8; 32],
+}
+
+impl WrittenFinding {
+    /// Writes it.
+    pub fn of(finding: Finding) -> Self {
+        let document = to_document(&finding);
+        let digest = model::sha256(&document);
+        Self { finding, document, digest }
+    }
+
+    /// The finding.
+    pub const fn finding(&self) -> &Finding {
+        &self.finding
+    }
+
+    /// Its document.
+    pub fn document(&self) -> &[u8] {
+        &self.document
+    }
+
+    /// The SHA-256 of its document.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+}
+
 /// Findings in canonical form, written once: what is hashed, compared and kept. In the one order that their digest has;
 /// the order in which they are handed over does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    findings: Vec<Finding>,
-    documents: Vec<Vec<u8>>,
-    digests: Vec<[u8; 32]>,
+    findings: Vec<Arc<WrittenFinding>>,
     digest: Digest,
 }
 
 impl Written {
     /// Writes them.
-    pub fn of(mut findings: Vec<Finding>) -> Self {
-        findings.sort();
-        let documents: Vec<_> = findings.iter().map(to_document).collect();
-        let digests = documents.iter().map(|document| model::sha256(document)).collect();
-        let digest = digest_of_documents(documents.iter().map(Vec::as_slice));
-        Self { findings, documents, digests, digest }
+    pub fn of(findings: Vec<Finding>) -> Self {
+        Self::together(findings.into_iter().map(|finding| Arc::new(WrittenFinding::of(finding))).collect())
+    }
+
+    /// Those that are written already.
+    pub fn together(mut findings: Vec<Arc<WrittenFinding>>) -> Self {
+        findings.sort_by(|a, b| a.finding.cmp(&b.finding));
+        let digest = digest_of_documents(findings.iter().map(|written| written.document()));
+        Self { findings, digest }
+    }
+
+    /// With these words on the findings, in their order. Those on which there is none stay as they are.
+    #[must_use]
+    pub fn told(self, words: Vec<Option<VexWord>>) -> Self {
+        let told = self.findings.into_iter().zip(words).map(|(written, word)| match word {
+            None => written,
+            word => Arc::new(WrittenFinding::of(Finding { vex: word, ..written.finding.clone() })),
+        });
+        Self::together(told.collect())
     }
 
     /// Sorted.
-    pub fn findings(&self) -> &[Finding] {
-        &self.findings
+    pub fn findings(&self) -> impl ExactSizeIterator<Item = &Finding> {
+        self.iter().map(WrittenFinding::finding)
     }
 
-    /// The document of each finding.
-    pub fn documents(&self) -> &[Vec<u8>] {
-        &self.documents
-    }
-
-    /// The SHA-256 of each document.
-    pub fn digests(&self) -> &[[u8; 32]] {
-        &self.digests
+    /// Each with its document. Sorted.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &WrittenFinding> {
+        self.findings.iter().map(|written| &**written)
     }
 
     /// Digest of all the documents as one list: [`findings_digest`].

@@ -118,7 +118,7 @@ struct Explainer<'a> {
     sbom: &'a Sbom,
     index: &'a Index,
     distro: Option<Ecosystem>,
-    machine: Machine<'a>,
+    machine: Machine,
 }
 
 impl Explainer<'_> {

@@ -11,6 +11,7 @@ mod document;
 mod explain;
 pub mod impact;
 mod index;
+mod known;
 mod machine;
 mod matching;
 mod naming;
@@ -22,9 +23,12 @@ use model::{Coverage, FeedId, Finding, Gap, Purl};
 
 pub use cause::{Basis, Cause, CauseKind, DocumentSource, Grounds, HeardDocument, RevisedAdvisory};
 pub use changes::{Apart, Change, ChangeKind, changes};
-pub use document::{NoFinding, Written, digest_of_documents, findings_digest, from_document, to_document};
+pub use document::{
+    NoFinding, Written, WrittenFinding, digest_of_documents, findings_digest, from_document, to_document,
+};
 pub use explain::{Answer, Explanation, Reason, explain};
 pub use index::{Changed, Index};
+pub use known::{Known, Matched};
 pub use matching::evaluate;
 
 /// What holds for an image, by one state of the advisories.

@@ -38,15 +38,16 @@ const PROCESSORS: [(&str, &str); 21] = [
 ];
 
 /// What an image runs on.
-pub(crate) struct Machine<'a> {
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Machine {
     is_linux: bool,
     /// None: it is not known.
-    processors: BTreeSet<&'a str>,
+    processors: BTreeSet<&'static str>,
 }
 
-impl<'a> Machine<'a> {
+impl Machine {
     /// By the distribution's packages. Where one is for a processor that is not known, none is.
-    pub(crate) fn of(sbom: &'a Sbom) -> Self {
+    pub(crate) fn of(sbom: &Sbom) -> Self {
         let own = || sbom.components.iter().filter(|component| component.kind.is_of_distro());
         let is_linux = sbom.distro.is_some() || own().next().is_some();
         let of_all = |word: &&str| ["all", "noarch", "any"].contains(word);

@@ -1,7 +1,8 @@
 //! Which advisories apply to which components.
 //!
-//! First every pair that applies is collected, then all pairs are sorted and those of one vulnerability
-//! and component become one finding. So the order in which they were found does not matter.
+//! What holds for the components of one package URL depends on no others: it is a [`Part`] of the result. In each, every
+//! pair that applies is collected, then all pairs are sorted and those of one vulnerability become one finding. So the
+//! order in which they were found does not matter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,27 +19,30 @@ use crate::{Evaluation, Index, SetAside, coverage};
 
 /// What holds for the image with these components, by the advisories of the index.
 pub fn evaluate(sbom: &Sbom, index: &Index) -> Evaluation {
-    let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
-    let tables = PackageKind::ALL.into_iter().map(|kind| {
-        let ecosystem = ecosystem_of(kind, distro.as_ref());
-        (kind, ecosystem.iter().flat_map(|ecosystem| index.tables_of(ecosystem)).collect())
-    });
-    let hits = Vec::with_capacity(sbom.components.len());
-    let tables = tables.collect();
-    let mut matcher =
-        Matcher { index, distro, tables, machine: Machine::of(sbom), hits, gaps: BTreeSet::new() };
-    for component in &sbom.components {
-        matcher.component(component);
+    let setting = Setting::of(sbom);
+    let matcher = Matcher::new(index, &setting);
+    let (mut findings, mut gaps, mut set_aside) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    for components in by_purl(sbom).chunk_by(|a, b| a.purl == b.purl) {
+        let part = matcher.part(components);
+        findings.extend(part.findings);
+        gaps.extend(part.gaps);
+        set_aside.extend(part.set_aside);
     }
-    let Matcher { hits, mut gaps, .. } = matcher;
-    let (owned, own): (Vec<_>, Vec<_>) = hits.into_iter().partition(|hit| hit.component.owner.is_some());
+    findings.sort_by(|a, b| (&a.vulnerability, &a.purl).cmp(&(&b.vulnerability, &b.purl)));
     let coverage = coverage::assess(sbom, index, &mut gaps);
     Evaluation {
-        findings: findings(own),
+        findings,
         coverage,
         gaps: gaps.into_iter().collect(),
-        set_aside: owned.into_iter().filter_map(set_aside).collect::<BTreeSet<_>>().into_iter().collect(),
+        set_aside: set_aside.into_iter().collect(),
     }
+}
+
+/// The components of an image, those of one package URL beside each other.
+pub(crate) fn by_purl(sbom: &Sbom) -> Vec<&Component> {
+    let mut components: Vec<&Component> = sbom.components.iter().collect();
+    components.sort_by(|a, b| a.purl.cmp(&b.purl));
+    components
 }
 
 /// What is looked for in an index: names of packages, in their ecosystems and in those of all releases.
@@ -91,11 +95,39 @@ pub(crate) fn is_of_unread_module(component: &Component, distro: Option<&Ecosyst
 /// Why such a package is not compared.
 pub(crate) const UNREAD_MODULE: &str = "it is of a module, and advisories of modules are not read";
 
-struct Matcher<'a> {
-    index: &'a Index,
+/// What of an image, beside a component itself, decides what holds for the component.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Setting {
     distro: Option<Ecosystem>,
+    machine: Machine,
+}
+
+impl Setting {
+    pub(crate) fn of(sbom: &Sbom) -> Self {
+        let distro = sbom.distro.as_ref().and_then(Ecosystem::of_distro);
+        Self { distro, machine: Machine::of(sbom) }
+    }
+}
+
+/// Matches the components of an image.
+pub(crate) struct Matcher<'a> {
+    index: &'a Index,
+    setting: &'a Setting,
     tables: BTreeMap<PackageKind, Vec<&'a Table>>,
-    machine: Machine<'a>,
+}
+
+/// What holds for the components of one package URL.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    /// Sorted by vulnerability.
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) gaps: BTreeSet<Gap>,
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+/// What is being collected.
+#[derive(Default)]
+struct Matches<'a> {
     hits: Vec<Hit<'a>>,
     gaps: BTreeSet<Gap>,
 }
@@ -124,11 +156,34 @@ pub(crate) struct Subject<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    fn component(&mut self, component: &'a Component) {
-        let (name, subject, unreadable) = Subject::of(component);
-        if is_of_unread_module(component, self.distro.as_ref()) {
-            return self.gap(GapKind::MissingFeed, component, UNREAD_MODULE.to_owned());
+    pub(crate) fn new(index: &'a Index, setting: &'a Setting) -> Self {
+        let tables = PackageKind::ALL.into_iter().map(|kind| {
+            let ecosystem = ecosystem_of(kind, setting.distro.as_ref());
+            (kind, ecosystem.iter().flat_map(|ecosystem| index.tables_of(ecosystem)).collect())
+        });
+        Self { index, setting, tables: tables.collect() }
+    }
+
+    /// What holds for components that have one package URL.
+    pub(crate) fn part(&self, components: &[&'a Component]) -> Part {
+        let mut matches = Matches::default();
+        for component in components {
+            self.component(component, &mut matches);
         }
+        let (owned, own): (Vec<_>, Vec<_>) =
+            matches.hits.into_iter().partition(|hit| hit.component.owner.is_some());
+        Part {
+            findings: findings(own),
+            gaps: matches.gaps,
+            set_aside: owned.into_iter().filter_map(set_aside).collect(),
+        }
+    }
+
+    fn component(&self, component: &'a Component, matches: &mut Matches<'a>) {
+        if is_of_unread_module(component, self.setting.distro.as_ref()) {
+            return matches.gap(GapKind::MissingFeed, component, UNREAD_MODULE.to_owned());
+        }
+        let (name, subject, unreadable) = Subject::of(component);
         let tables = &self.tables[&component.kind];
         let own = called(tables, &name).filter(|entry| !entry.is_source);
         let from = called(tables, built_from(component)).filter(|entry| entry.is_source);
@@ -137,28 +192,31 @@ impl<'a> Matcher<'a> {
             return;
         }
         if let Some(error) = unreadable {
-            self.gap(GapKind::PartialScan, component, format!("its version cannot be compared: {error}"));
+            let what = format!("its version cannot be compared: {error}");
+            matches.gap(GapKind::PartialScan, component, what);
         }
         for entry in entries {
-            self.entry(&subject, entry);
+            self.entry(&subject, entry, matches);
         }
     }
 
-    fn entry(&mut self, subject: &Subject<'a>, entry: &'a Entry) {
+    fn entry(&self, subject: &Subject<'a>, entry: &'a Entry, matches: &mut Matches<'a>) {
         let (component, source) = (subject.component, self.index.source(entry));
-        if self.machine.is_none_of(entry) {
+        if self.setting.machine.is_none_of(entry) {
             return;
         }
         if let Some(reason) = subject.reason(entry) {
             let (feed, severity, fixed) = (self.index.feed(source), entry.severity, subject.fixed(entry));
             let (no_fix, notice) = (entry.no_fix, entry.notice);
-            self.hits.push(Hit { component, source, feed, severity, no_fix, notice, reason, fixed });
+            matches.hits.push(Hit { component, source, feed, severity, no_fix, notice, reason, fixed });
         } else if let Some(error) = &entry.unreadable {
             let what = format!("{} cannot be compared with it: {error}", source.id);
-            self.gap(GapKind::PartialScan, component, what);
+            matches.gap(GapKind::PartialScan, component, what);
         }
     }
+}
 
+impl Matches<'_> {
     fn gap(&mut self, kind: GapKind, component: &Component, what: String) {
         self.gaps.insert(Gap::new(kind, component.purl.as_str(), what));
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use model::{Coverage, Digest, Gap};
 
-use crate::{Evaluation, coverage, findings_digest};
+use crate::Matched;
 
 /// Chooses up to so many of the places from 1 to `last`, by a seed: the same ones for the same seed.
 pub fn sampled(seed: u64, last: i32, count: u32) -> BTreeSet<i32> {
@@ -44,9 +44,9 @@ pub struct Difference {
 }
 
 /// Holds a kept result against everything matched anew, with the same SBOM and the same advisories.
-pub fn compare(kept: Kept, full: &Evaluation) -> Result<(), Box<Difference>> {
-    let gaps = kept.gaps.as_ref().map(|_| coverage::told(full.gaps.clone()));
-    let full = Kept { findings: findings_digest(&full.findings), coverage: full.coverage, gaps };
+pub fn compare(kept: Kept, full: Matched) -> Result<(), Box<Difference>> {
+    let gaps = kept.gaps.as_ref().map(|_| full.gaps);
+    let full = Kept { findings: full.findings.digest().clone(), coverage: full.coverage, gaps };
     if kept == full { Ok(()) } else { Err(Box::new(Difference { kept, full })) }
 }
 

@@ -211,14 +211,14 @@ fn a_sample_is_the_same_for_the_same_seed_and_from_all_over() {
 #[test]
 fn a_kept_result_is_held_against_the_full_one() {
     let (sbom, index) = (image("12", &["npm/a@1.0.0"]), index(&[advisory("X: npm a 2.0.0")]));
-    let full = crate::evaluate(&sbom, &index);
-    let gaps = Some(crate::coverage::told(full.gaps.clone()));
-    let kept = Kept { findings: crate::findings_digest(&full.findings), coverage: full.coverage, gaps };
-    assert_eq!(compare(kept.clone(), &full), Ok(()));
+    let full = crate::Matched::from(crate::evaluate(&sbom, &index));
+    let (findings, gaps) = (full.findings.digest().clone(), Some(full.gaps.clone()));
+    let kept = Kept { findings, coverage: full.coverage, gaps };
+    assert_eq!(compare(kept.clone(), full.clone()), Ok(()));
     let stale = Kept { findings: crate::findings_digest(&[]), ..kept.clone() };
-    let difference = compare(stale.clone(), &full).unwrap_err();
+    let difference = compare(stale.clone(), full.clone()).unwrap_err();
     assert_eq!(*difference, Difference { kept: stale, full: kept.clone() });
     assert!(difference.to_string().contains(kept.findings.as_str()));
     let other = Kept { coverage: model::Coverage::Provisional, ..kept };
-    assert!(compare(other, &full).is_err());
+    assert!(compare(other, full).is_err());
 }
