@@ -1,9 +1,8 @@
 //! Commits the effects of all entities of a node together: while one batch is being committed, the next
 //! one gathers. One commit for 64 costs little more than for one.
 //!
-//! What nobody waits for goes its own ways beside, in smaller batches: a job never stands behind a round over the fleet.
+//! What nobody waits for goes its own way beside, in smaller batches: a job never stands behind a round over the fleet.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use cluster::{BatchError, Batcher};
@@ -33,8 +32,7 @@ pub enum CommitError {
 #[derive(Debug, Clone)]
 pub struct Committer {
     attended: Batcher<Effect, Answer>,
-    /// While one batch is at the disk, another one computes.
-    unattended: [Batcher<Effect, Answer>; 2],
+    unattended: Batcher<Effect, Answer>,
 }
 
 type Answer = Result<Applied, CommitError>;
@@ -49,23 +47,13 @@ impl Committer {
                 async move { apply(&store, effects).await }
             })
         };
-        Self {
-            attended: start(Batcher::<Effect, Answer>::USUAL_BATCH),
-            unattended: [start(UNATTENDED_BATCH), start(UNATTENDED_BATCH)],
-        }
+        Self { attended: start(Batcher::<Effect, Answer>::USUAL_BATCH), unattended: start(UNATTENDED_BATCH) }
     }
 
     /// Applies one effect; answers when it is durable, or refused.
     pub async fn commit(&self, effect: Effect) -> Result<Applied, CommitError> {
-        self.way(&effect).submit(effect).await?
-    }
-
-    /// Effects of one image go the same way.
-    fn way(&self, effect: &Effect) -> &Batcher<Effect, Answer> {
-        let Some(image) = effect.unattended_image() else { return &self.attended };
-        let mut hasher = DefaultHasher::new();
-        image.as_str().hash(&mut hasher);
-        if hasher.finish().is_multiple_of(2) { &self.unattended[0] } else { &self.unattended[1] }
+        let queue = if effect.is_attended() { &self.attended } else { &self.unattended };
+        queue.submit(effect).await?
     }
 }
 

@@ -153,12 +153,9 @@ struct Call {
 }
 
 impl Effect {
-    /// The image that it is about, where no job waits for it.
-    pub fn unattended_image(&self) -> Option<&ImageDigest> {
-        match self {
-            Self::SaveEvaluation(evaluation) if evaluation.jobs.is_empty() => Some(&evaluation.image),
-            _ => None,
-        }
+    /// Whether a job waits for it.
+    pub const fn is_attended(&self) -> bool {
+        !matches!(self, Self::SaveEvaluation(evaluation) if evaluation.jobs.is_empty())
     }
 
     fn lock_order(&self) -> (TenantId, bool, Option<&ImageDigest>) {
@@ -167,7 +164,7 @@ impl Effect {
             Self::Dispatch { tenant, image, .. } | Self::SkipExtraction { tenant, image, .. } => {
                 (*tenant, false, Some(image))
             }
-            Self::SaveEvaluation(e) => (e.tenant, self.unattended_image().is_some(), Some(&e.image)),
+            Self::SaveEvaluation(e) => (e.tenant, !self.is_attended(), Some(&e.image)),
         }
     }
 
