@@ -158,7 +158,8 @@ async fn look(
 ) -> Result<(Vec<(model::FeedId, String)>, Reach), Error> {
     let (snapshot, name) = (snapshot.clone(), vulnerability.to_owned());
     let thinking = tokio::task::spawn_blocking(move || {
-        (advisories_called(snapshot.known.index(), &name), Reach::of_vulnerability(snapshot.known.index(), &name))
+        let index = snapshot.known.index();
+        (advisories_called(index, &name), Reach::of_vulnerability(index, &name))
     });
     thinking.await.map_err(unindexed)
 }

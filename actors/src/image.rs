@@ -158,7 +158,8 @@ impl Image {
             gaps: Some(found.gaps.clone()),
             findings: found.findings.digest().clone(),
         };
-        let Succession { before, cause, changes } = self.follow(inputs.last, &basis, &found.findings, testimony.as_ref()).await?;
+        let Succession { before, cause, changes } =
+            self.follow(inputs.last, &basis, &found.findings, testimony.as_ref()).await?;
         failpoint::hit(Point::ImageBeforeSave).await;
         let severities: Vec<_> = found.findings.findings().map(|finding| finding.severity).collect();
         let words: Vec<_> = cause.kinds.iter().map(|kind| kind.as_str()).collect();
@@ -238,7 +239,11 @@ impl Image {
     }
 
     /// What the last verdict found: those that are no more by what they say, the others by their digests.
-    async fn before(&self, facts: &[FactId], now: &Written) -> Result<Vec<store::evaluations::Found>, Trouble> {
+    async fn before(
+        &self,
+        facts: &[FactId],
+        now: &Written,
+    ) -> Result<Vec<store::evaluations::Found>, Trouble> {
         let digests = self.facts.digests(self.tenant, facts).await?;
         let found: HashSet<&[u8; 32]> = now.iter().map(WrittenFinding::digest).collect();
         let gone = facts.iter().zip(&digests).filter(|(_, digest)| !found.contains(digest));

@@ -86,6 +86,7 @@ struct Nemesis {
 
 impl Nemesis {
     /// One fault, under load, from health to health.
+    #[expect(clippy::print_stdout, reason = "who runs it for an hour wants to see where it is")]
     async fn round(&mut self, cluster: &mut TestCluster, tenants: &[Tenant], fault: Fault) {
         let victim = self.rounds % cluster.nodes().len();
         self.rounds += 1;

@@ -84,7 +84,8 @@ impl Planner<'_> {
     async fn reach(&self, names: Names, spoken: &mut Spoken) -> Result<(), Trouble> {
         for (tenant, names) in names {
             let newest = self.indexes.newest().await?;
-            let thinking = move || Reach::of_vulnerabilities(newest.known.index(), |name| is_called(name, &names));
+            let thinking =
+                move || Reach::of_vulnerabilities(newest.known.index(), |name| is_called(name, &names));
             let reach = tokio::task::spawn_blocking(thinking).await;
             let reach = reach.map_err(|panicked| Trouble::Failed(Box::new(panicked)))?;
             self.reached(&reach, spoken.touched.entry(tenant).or_default()).await?;

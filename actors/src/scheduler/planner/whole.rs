@@ -11,7 +11,7 @@ impl Planner<'_> {
     /// against the newest snapshot, which is what images are evaluated on.
     pub(super) async fn whole(&self, after: SnapshotId) -> Result<Reach, Trouble> {
         let (before, now) = (self.indexes.at(after).await?, self.indexes.newest().await?);
-        let thinking = move || Reach::default().across(&before.known.index(), now.known.index());
+        let thinking = move || Reach::default().across(before.known.index(), now.known.index());
         let reach = tokio::task::spawn_blocking(thinking).await;
         reach.map_err(|panicked| Trouble::Failed(Box::new(panicked)))
     }
