@@ -151,7 +151,8 @@ impl World {
         let Some(last) = inputs.last else { return evaluation };
         evaluation.before = before(&mut tx, &last).await;
         let old: Vec<_> = evaluation.before.findings.iter().map(|f| f.finding.clone().unwrap()).collect();
-        evaluation.changes = ::evaluation::changes(&old, evaluation.findings.findings(), |_| false);
+        let new: Vec<_> = evaluation.findings.findings().cloned().collect();
+        evaluation.changes = ::evaluation::changes(&old, &new, |_| false);
         let now = Basis {
             sbom: inputs.sbom_digest,
             snapshot: evaluation.snapshot,
@@ -159,7 +160,7 @@ impl World {
             gaps: Some(evaluation.gaps.clone()),
             findings: evaluation.findings.digest().clone(),
         };
-        let apart = Apart::of(&evaluation.changes, &old, evaluation.findings.findings());
+        let apart = Apart::of(&evaluation.changes, &old, &new);
         let grounds = Grounds { apart, ..Grounds::default() };
         evaluation.cause = Cause::of(Some(&last.basis), &now, grounds);
         evaluation
