@@ -13,7 +13,7 @@ fn main() {
         "| nodes | max/mean | min/mean | moved by a join | 1/(n+1) | moved by a leave | 1/n | placing, ms |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for nodes in [2, 3, 5, 10, 20, 30, 50, 100] {
+    for nodes in [2, 3, 5, 10, 20, 30, 50, 100, 250, 1_000] {
         row(nodes);
     }
 }
