@@ -5,7 +5,8 @@
 //!
 //!     STARLING_NEMESIS_SECONDS=3600 cargo test -p tests --test faults nemesis -- --nocapture
 //!
-//! `STARLING_NEMESIS_SEED=N` repeats an order, `STARLING_NEMESIS_FAULTS=CutValkey` does only what is called so. What is printed at the end are the times it took to go on.
+//! `STARLING_NEMESIS_SEED=N` repeats an order, `STARLING_NEMESIS_FAULTS=CutValkey` does only what is called so. What is printed
+//! at the end are the times it took to go on.
 
 mod crowd;
 mod fault;
