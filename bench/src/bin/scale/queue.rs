@@ -38,7 +38,8 @@ pub(crate) fn tell(loads: &[(f64, usize)], peak: f64) {
             let mean = IMAGE_MB * share / READ_MB_S;
             let slots = nodes * SLOTS;
             let waits = simulate(rate, mean, slots);
-            let row = [&waits.attended, &waits.others].map(|all| [0.5, 0.99].map(|part| percentile(all, part)));
+            let row =
+                [&waits.attended, &waits.others].map(|all| [0.5, 0.99].map(|part| percentile(all, part)));
             println!(
                 "| {scans:.0e} | {nodes} | {known} | {:.1} | {:.0} % | {:.2} | {:.2} | {:.2} | {:.2} |",
                 waits.busy / SPAN,
@@ -73,7 +74,9 @@ fn simulate(rate: f64, mean: f64, slots: usize) -> Waits {
             next = now + random.exponential() / rate;
         }
         while free > 0 {
-            let Some((kind, job)) = (0..2).find_map(|kind| Some((kind, queues[kind].pop_front()?))) else { break };
+            let Some((kind, job)) = (0..2).find_map(|kind| Some((kind, queues[kind].pop_front()?))) else {
+                break;
+            };
             free -= 1;
             ends.push(Reverse(micros(now + job.takes)));
             if job.at < SPAN {
