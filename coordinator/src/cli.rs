@@ -11,6 +11,7 @@ mod backup;
 mod blast_radius;
 mod bounded;
 mod cluster;
+mod digesting;
 mod exit_map;
 mod explain;
 mod failure;

@@ -9,8 +9,8 @@ use clap::Args;
 use evaluation::packed::{About, pack};
 use model::Digest;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
+use super::super::digesting::digest_of;
 use super::super::failure::{Exit, Failure};
 use super::super::json::SCHEMA_VERSION;
 use super::super::list::{Format, Output, pretty, show_pairs};
@@ -65,7 +65,8 @@ impl Pack {
         let told = blocking(move || {
             let (index, about) = advisories.read()?;
             write(&file, |out| Ok(pack(&index, &about, out)?)).map_err(|error| failed(&file, &error))?;
-            let (sha256, bytes) = digest_of(&file).map_err(|error| failed(&file, &error.into()))?;
+            let (sha256, bytes) =
+                File::open(&file).and_then(digest_of).map_err(|error| failed(&file, &error.into()))?;
             let manifest = manifest_of(&file);
             let line = format!("{}  {}\n", sha256.hex(), name_of(&file));
             fs::write(&manifest, line).map_err(|error| failed(&manifest, &error.into()))?;
@@ -82,7 +83,8 @@ impl Verify {
         let Self { file, digest, output } = self;
         let (told, checked) = blocking(move || {
             let announced = digest.or_else(|| announced(&file));
-            let (sha256, bytes) = digest_of(&file).map_err(|error| failed(&file, &error.into()))?;
+            let (sha256, bytes) =
+                File::open(&file).and_then(digest_of).map_err(|error| failed(&file, &error.into()))?;
             if let Some(announced) = announced.as_ref().filter(|announced| **announced != sha256) {
                 let message = format!("{}: its digest is {sha256}, not {announced}", file.display());
                 return Err(Failure::new(Exit::Failed, message).next("bring the file here again"));
@@ -160,20 +162,6 @@ fn open_to_all() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
 }
 
-fn digest_of(file: &Path) -> io::Result<(Digest, u64)> {
-    let mut opened = File::open(file)?;
-    let (mut hasher, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 256 << 10]);
-    loop {
-        match opened.read(&mut buffer)? {
-            0 => return Ok((Digest::from_sha256(hasher.finalize().into()), bytes)),
-            read => {
-                hasher.update(&buffer[..read]);
-                bytes += read as u64;
-            }
-        }
-    }
-}
-
 fn name_of(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -205,7 +193,7 @@ mod tests {
         let file = root.path().join("a.packed");
         fs::write(&file, "abc").unwrap();
         assert_eq!(announced(&file), None);
-        let (digest, bytes) = digest_of(&file).unwrap();
+        let (digest, bytes) = digest_of(File::open(&file).unwrap()).unwrap();
         assert_eq!((&digest, bytes), (&Digest::of(b"abc"), 3));
         fs::write(root.path().join("a.packed.sha256"), format!("{}  a.packed\n", digest.hex())).unwrap();
         assert_eq!(announced(&file), Some(digest));

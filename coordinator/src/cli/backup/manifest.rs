@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use futures::TryStreamExt as _;
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use store::Objects;
 use store::backup::NamedBlob;
 
+use crate::cli::digesting::digest_of;
 use crate::cli::failure::{Exit, Failure};
 
 const NAME: &str = "manifest.json";
@@ -127,18 +128,9 @@ pub(super) fn files(folder: &Path) -> Result<Vec<KeptFile>, Failure> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let (mut file, mut hash, mut size) = (File::open(entry.path())?, Sha256::new(), 0);
-        let mut part = vec![0; 1 << 20];
-        loop {
-            let read = file.read(&mut part)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&part[..read]);
-            size += read as u64;
-        }
+        let (digest, size) = digest_of(File::open(entry.path())?)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        files.push(KeptFile { name, size, sha256: hex::encode(hash.finalize()) });
+        files.push(KeptFile { name, size, sha256: digest.hex().to_owned() });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)

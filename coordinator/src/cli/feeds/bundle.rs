@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use proto_api::feed::v1::import_bundle_request::Part;
 use proto_api::feed::v1::{BundleHeader, ImportBundleRequest, ImportBundleResponse};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::super::digesting::digest_of;
 use super::super::failure::{Exit, Failure};
 use super::super::screen::Screen;
 use super::super::server::{CALLS_MAX, Server, pause_before};
@@ -42,24 +42,13 @@ pub(super) async fn import(
 
 /// Reads the file once for its size and digest.
 fn announce(named: &Named, path: &Path, partial: bool) -> io::Result<BundleHeader> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    let mut bytes = 0_u64;
-    loop {
-        let read = file.read(&mut chunk)?;
-        if read == 0 {
-            break;
-        }
-        bytes += read as u64;
-        hash.update(&chunk[..read]);
-    }
+    let (digest, bytes) = digest_of(File::open(path)?)?;
     Ok(BundleHeader {
         request_id: steering::request_id(),
         feed_id: named.name.clone(),
         reason: named.reason.clone(),
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        digest: format!("sha256:{}", hex::encode(hash.finalize())),
+        digest: digest.to_string(),
         size_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
         partial,
     })

@@ -10,8 +10,8 @@ use inventory::{
     ArchivedImage, Descriptor, DockerArchive, DocumentError, ImageConfig, ImageManifest, media_type,
 };
 use model::Digest;
-use sha2::{Digest as _, Sha256};
 
+use super::super::digesting::digest_of;
 use super::members::Members;
 use super::{Blob, Candidate, Choice, Content, SourceError, SourceImage, each_once, pick};
 
@@ -71,20 +71,9 @@ fn layer(members: &Members, member: &str, diff_id: &Digest) -> Result<Blob, Sour
         _ => None,
     };
     let digest = match compressed {
-        Some(_) => digest_of(members.open(member)?).map_err(fault)?,
+        Some(_) => digest_of(members.open(member)?).map_err(fault)?.0,
         None => diff_id.clone(),
     };
     let media_type = compressed.unwrap_or(media_type::OCI_LAYER).to_owned();
     Ok(Blob { digest, size, media_type, member: member.to_owned() })
-}
-
-fn digest_of(mut reader: impl Read) -> std::io::Result<Digest> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(Digest::from_sha256(hash.finalize().into())),
-            length => hash.update(&buffer[..length]),
-        }
-    }
 }
