@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Component, Coverage, Gap, Sbom};
@@ -82,17 +82,22 @@ impl Known {
         let setting = Arc::new(Setting::of(sbom));
         let components = by_purl(sbom);
         let groups: Vec<&[&Component]> = components.chunk_by(|a, b| a.purl == b.purl).collect();
-        let mut parts = self.held(&setting, &groups);
+        let hashes = self.hashes(&setting, &groups);
+        let mut parts = self.held(&setting, &groups, &hashes);
         let matcher = Matcher::new(&self.index, &setting);
         let mut new = Vec::new();
-        for (group, part) in groups.iter().zip(&mut parts).filter(|(_, part)| part.is_none()) {
+        for ((group, hash), part) in groups.iter().zip(&hashes).zip(&mut parts) {
+            if part.is_some() {
+                continue;
+            }
             let made = Arc::new(WrittenPart::of(matcher.part(group)));
             *part = Some(made.clone());
             if let [component] = group {
-                new.push((*component, made));
+                let (setting, component) = (setting.clone(), lean(component));
+                new.push((*hash, Remembered { setting, component, part: made }));
             }
         }
-        self.remember(&setting, new);
+        self.remember(new);
         let (mut findings, mut gaps) = (Vec::new(), BTreeSet::new());
         for part in parts.iter().flatten() {
             findings.extend(part.findings.iter().cloned());
@@ -103,25 +108,22 @@ impl Known {
     }
 
     /// What is held of each group; nothing of those of several components, which are few.
-    fn held(&self, setting: &Setting, groups: &[&[&Component]]) -> Vec<Option<Arc<WrittenPart>>> {
-        let hashes: Vec<_> = groups.iter().map(|group| self.hash(setting, group[0])).collect();
+    fn held(
+        &self,
+        setting: &Setting,
+        groups: &[&[&Component]],
+        hashes: &[u64],
+    ) -> Vec<Option<Arc<WrittenPart>>> {
         let held = self.lock();
         let part = |(group, hash): (&&[&Component], &u64)| {
             let [component] = group else { return None };
             let same = held.parts.get(hash)?.iter().find(|known| known.is_of(setting, component))?;
             Some(same.part.clone())
         };
-        groups.iter().zip(&hashes).map(part).collect()
+        groups.iter().zip(hashes).map(part).collect()
     }
 
-    fn remember(&self, setting: &Arc<Setting>, new: Vec<(&Component, Arc<WrittenPart>)>) {
-        let new: Vec<(u64, Remembered)> = new
-            .into_iter()
-            .map(|(component, part)| {
-                let known = Remembered { setting: setting.clone(), component: lean(component), part };
-                (self.hash(setting, component), known)
-            })
-            .collect();
+    fn remember(&self, new: Vec<(u64, Remembered)>) {
         if new.is_empty() {
             return;
         }
@@ -131,11 +133,14 @@ impl Known {
         }
     }
 
-    fn hash(&self, setting: &Setting, component: &Component) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        setting.hash(&mut hasher);
-        (&component.purl, component.kind, &component.name, &component.version).hash(&mut hasher);
-        hasher.finish()
+    /// Of each group's first component in this setting.
+    fn hashes(&self, setting: &Setting, groups: &[&[&Component]]) -> Vec<u64> {
+        let setting = self.hasher.hash_one(setting);
+        let hash = |component: &Component| {
+            let Component { purl, kind, name, version, .. } = component;
+            self.hasher.hash_one((setting, purl, kind, name, version))
+        };
+        groups.iter().map(|group| hash(group[0])).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
