@@ -16,8 +16,8 @@ const TENANTS: u64 = 1_000;
 pub(crate) struct Fleet {
     pub(crate) images: u32,
     numbers: HashMap<(u64, u64), u32>,
-    /// How many images have each package version.
-    having: Vec<u32>,
+    /// How many of the images that were counted have each package version.
+    pub(crate) having: Vec<u32>,
 }
 
 impl Fleet {

@@ -13,18 +13,11 @@ const LAWS: [(&str, f64); 3] =
 
 pub(crate) fn tell(images: u32, changes: u32) {
     let mut made = fleet::Fleet::new(images);
-    let mut having: Vec<u32> = Vec::new();
     for image in 0..images {
-        for number in made.image(image).1 {
-            let place = number as usize - 1;
-            if place >= having.len() {
-                having.resize(place + 1, 0);
-            }
-            having[place] += 1;
-        }
+        made.counted(image);
     }
-    let pairs: u64 = having.iter().map(|count| u64::from(*count)).sum();
-    println!("{pairs} pairs, {} package versions\n", having.len());
+    let having = &made.having;
+    println!("{} pairs, {} package versions\n", made.pairs(), made.versions());
     println!(
         "| what changes | images a change | images a day | of those in the fleet, each | PostgreSQL, cores | nodes, cores | Valkey, cores | hours of one core of PostgreSQL |"
     );
